@@ -1,0 +1,73 @@
+# One line a target. RAW=, PROCESSED=, WORKERS= and ARGS= go to the command line as flags.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PIPELINE = .venv/bin/python -m pipeline
+FLAGS = $(if $(RAW),--raw "$(RAW)") $(if $(PROCESSED),--processed "$(PROCESSED)") $(if $(WORKERS),--workers $(WORKERS))
+DEMO = --raw demo/raw --processed demo/processed
+MODELS = face_models/shape_predictor_68_face_landmarks.dat face_models/haarcascade_frontalface_default.xml
+export DLIB_USE_CUDA = OFF
+
+.DEFAULT_GOAL = help
+.DELETE_ON_ERROR:
+.PHONY: help setup doctor clean-data crop-lips split train predict sheet status sample-data demo reset tensorboard test check
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/ready $(MODELS) ## virtual environment, dependencies, face models (10 to 20 minutes once)
+
+doctor: setup ## versions, device and models; what is wrong and the way out
+	@$(PIPELINE) doctor
+
+clean-data: setup ## normalize → screen → dedupe → faces
+	@$(PIPELINE) faces $(FLAGS) $(ARGS)
+
+crop-lips: setup ## … → lips
+	@$(PIPELINE) lips $(FLAGS) $(ARGS)
+
+split: setup ## … → split, 9:1 per label
+	@$(PIPELINE) split $(FLAGS) $(ARGS)
+
+train: setup ## … → train; the one command from raw/ to a model
+	@$(PIPELINE) train $(FLAGS) $(ARGS)
+
+predict: setup ## label INPUT=<picture or folder> with the newest model
+	@$(PIPELINE) predict $(FLAGS) $(if $(INPUT),--input "$(INPUT)") $(ARGS)
+
+sheet: setup ## contact sheet of the data set, a row for each label
+	@$(PIPELINE) sheet $(FLAGS) $(ARGS)
+
+status: setup ## table of stages: in, kept, rejected by reason, error, up to date
+	@$(PIPELINE) status $(FLAGS) $(ARGS)
+
+sample-data: setup ## a small synthetic labelled set in demo/raw
+	@$(PIPELINE) sample-data $(ARGS)
+
+demo: setup ## the whole job on that set, in demo/
+	@$(PIPELINE) sample-data
+	@$(PIPELINE) train $(DEMO)
+	@$(PIPELINE) sheet $(DEMO)
+	@$(PIPELINE) status $(DEMO)
+
+tensorboard: setup ## look at the runs' curves in a browser
+	@.venv/bin/tensorboard --logdir $(or $(PROCESSED),processed)/runs
+
+reset: setup ## empty processed/ after asking; raw/ is never touched
+	@$(PIPELINE) reset $(FLAGS) $(ARGS)
+
+test: setup ## all tests
+	@.venv/bin/python -m pytest $(ARGS)
+
+check: setup ## format, lint, types
+	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
+
+.venv/ready: pyproject.toml constraints.txt
+	@sh pipeline/prerequisites.sh "$(PYTHON)"
+	@echo "setup: downloading torch (about 3 GB, 2 to 10 minutes) and compiling dlib (6 to 15 minutes, once);"
+	@echo "setup: pip says what it is at, and 'still running...' every minute while the compiler works"
+	@test -x .venv/bin/python || "$(PYTHON)" -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@.venv/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]' | grep --line-buffered -v '^Requirement already'
+	@touch $@
+
+$(MODELS) &: | .venv/ready
+	@$(PIPELINE) face-models

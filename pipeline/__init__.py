@@ -1,0 +1,1 @@
+"""The machinery: folders, workers and records. It knows nothing of faces or of torch."""

@@ -1,0 +1,117 @@
+"""Who does the work: one protocol, two ways (this process, or several)."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
+from itertools import islice
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+from pebble import ProcessFuture, ProcessPool
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Executor(Protocol):
+    """Maps a function over items; what goes wrong with one item is that item's result."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def map(
+        self, function: Callable[[T], R], items: Iterable[T]
+    ) -> Iterator[tuple[T, R | Exception]]:
+        """Pairs of item and result, or the exception in its place, in any order."""
+        ...
+
+
+class Serial:
+    """In this process, one after the other: for tests, debugging and `--workers 0`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def map(
+        self, function: Callable[[T], R], items: Iterable[T]
+    ) -> Iterator[tuple[T, R | Exception]]:
+        for item in items:
+            try:
+                yield item, function(item)
+            except Exception as error:
+                yield item, error
+
+
+class Processes:
+    """Spawned worker processes (dlib and OpenCV do not survive a fork), started at the first use.
+
+    Pebble notices a worker that dies or outlasts `timeout` seconds; only the picture it held
+    is lost, and a new worker takes its place.
+    """
+
+    def __init__(self, workers: int, timeout: float = 30.0) -> None:
+        self._workers = workers
+        self._timeout = timeout
+        self._pool: ProcessPool | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            self._pool.stop() if kind else self._pool.close()
+            self._pool.join()
+
+    def map(
+        self, function: Callable[[T], R], items: Iterable[T]
+    ) -> Iterator[tuple[T, R | Exception]]:
+        """As the protocol says; holds a few items per worker ahead, so memory stays flat."""
+        items = iter(items)
+        pending: dict[ProcessFuture[R], T] = {}
+        while True:
+            for item in islice(items, 8 * self._workers - len(pending)):
+                pending[self._schedule(function, item)] = item
+            if not pending:
+                return
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                failure = future.exception()
+                if failure is None:
+                    yield pending.pop(future), future.result()
+                elif isinstance(failure, Exception):
+                    yield pending.pop(future), failure
+                else:
+                    raise failure
+
+    def _schedule(self, function: Callable[[T], R], item: T) -> ProcessFuture[R]:
+        if self._pool is None:
+            self._pool = ProcessPool(
+                self._workers,
+                initializer=_start_worker,
+                context=multiprocessing.get_context("spawn"),
+            )
+        return self._pool.schedule(function, args=(item,), timeout=self._timeout)
+
+
+def _start_worker() -> None:
+    """Ctrl-C is the parent's to handle, and one process uses one core."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import cv2
+
+    cv2.setNumThreads(1)

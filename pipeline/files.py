@@ -1,0 +1,168 @@
+"""Folders and files: find them, name what is made of them, write whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.trouble import Trouble
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file below the raw folder; `refusal` is the reason why it must not be opened."""
+
+    key: str
+    path: str
+    stamp: str
+    refusal: str = ""
+
+    @property
+    def label(self) -> str:
+        return label_of(self.key)
+
+
+def label_of(key: str) -> str:
+    """First folder of a key, or the second where the first is a split; "" where there is none."""
+    folders = key.split("/")[:-1]
+    if folders and folders[0] in SPLITS:
+        folders = folders[1:]
+    return folders[0] if folders else ""
+
+
+def split_of(key: str) -> str:
+    """The split a key was filed under by the user: "train", "val", "test", or ""."""
+    first, _, rest = key.partition("/")
+    return first if first in SPLITS and "/" in rest else ""
+
+
+def find(root: Path) -> Iterator[Found]:
+    """Every file below `root`, sorted folder by folder. Links are followed inside `root`, and
+    refused when they lead outside, in a circle or nowhere."""
+    real_root = root.resolve()
+    yield from _find(str(root), "", real_root, (str(real_root),))
+
+
+def _find(folder: str, prefix: str, root: Path, above: tuple[str, ...]) -> Iterator[Found]:
+    with os.scandir(folder) as listing:
+        entries = sorted(listing, key=lambda entry: entry.name)
+    for entry in entries:
+        key = prefix + _printable(entry.name)
+        if entry.is_symlink() and not _leads_inside(entry.path, root, above):
+            yield Found(key, entry.path, "link", "bad_link")
+        elif entry.is_dir():
+            try:
+                yield from _find(entry.path, key + "/", root, (*above, os.path.realpath(entry.path)))
+            except PermissionError:
+                yield Found(key, entry.path, "closed", "unreadable")
+        else:
+            about = entry.stat()
+            regular = stat.S_ISREG(about.st_mode)
+            refusal = "not_a_file" if not regular else "" if label_of(key) else "no_label"
+            yield Found(key, entry.path, f"{about.st_size}:{about.st_mtime_ns}", refusal)
+
+
+def _leads_inside(path: str, root: Path, above: tuple[str, ...]) -> bool:
+    target = os.path.realpath(path)
+    return os.path.exists(target) and target not in above and Path(target).is_relative_to(root)
+
+
+def _printable(name: str) -> str:
+    """A file name that is no UTF-8 with its odd bytes spelled out, so that it can be recorded."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def output_name(key: str) -> str:
+    """Readable, uniform, unique and stable: slug of the stem, then eight digits of the key's digest.
+
+    >>> output_name("smile/Müller, Jörg.v2.PNG")
+    'muller-jorg-v2-a9efd21c.jpg'
+    """
+    stem = os.path.splitext(key.rsplit("/", 1)[-1])[0]
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "picture"
+    return f"{slug}-{digest(os.fsencode(key))[:8]}.jpg"
+
+
+def digest(data: bytes) -> str:
+    """32 hex digits that name these bytes (BLAKE2b, 128 bits)."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def write(path: Path, data: bytes | str) -> None:
+    """Write beside, then rename: a reader sees the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = _beside(path)
+    try:
+        beside.write_bytes(data.encode() if isinstance(data, str) else data)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def link(source: Path, path: Path) -> None:
+    """Give a file inside the processed folder a second name; a copy where links are not to be had."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = _beside(path)
+    beside.unlink(missing_ok=True)
+    try:
+        os.link(source, beside)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP):
+            raise
+        write(path, source.read_bytes())
+        return
+    os.replace(beside, path)
+    beside.unlink(missing_ok=True)  # rename does nothing where both names are one file already
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".new-{os.getpid()}-{path.name}")
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Keep a folder to one process; raises Trouble, which says who has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise Trouble(f"{folder} is in use by process {lock.read().strip()}: wait for it") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def pictures_in(folder: Path) -> set[str]:
+    """Paths of all pictures (and half-written files) below a folder, relative to it."""
+    skip = len(str(folder)) + 1
+    return {
+        f"{path}/{name}"[skip:]
+        for path, _, names in os.walk(folder)
+        for name in names
+        if name.endswith(".jpg")
+    }
+
+
+def identity(path: Path) -> str:
+    """Tells model files apart without reading all of them: size, first and last 64 KiB."""
+    with open(path, "rb") as file:
+        head = file.read(65536)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 65536))
+        return digest(f"{size}".encode() + head + file.read())

@@ -1,0 +1,153 @@
+"""The record: one row for each stage and picture, in SQLite. Only the parent process writes it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.files import digest
+from pipeline.sample import Facts, Outcome, Sample
+from pipeline.trouble import Trouble
+
+VERSION = 1
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS outcome (
+    stage TEXT, key TEXT, label TEXT NOT NULL, verdict TEXT NOT NULL, fingerprint TEXT NOT NULL,
+    source TEXT NOT NULL, reason TEXT NOT NULL, facts TEXT NOT NULL, output TEXT NOT NULL,
+    digest TEXT NOT NULL, stamp TEXT NOT NULL, detail TEXT NOT NULL,
+    PRIMARY KEY (stage, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS made_with (stage TEXT PRIMARY KEY, settings TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What the ledger remembers of a row, as far as the up-to-date rule needs it."""
+
+    source: str
+    fingerprint: str
+    verdict: str
+    output: str
+
+
+def stamp(content: str, facts: Facts) -> str:
+    """Names what a stage hands on: the output's bytes and everything known of the picture."""
+    return digest(f"{content} {_json(facts)}".encode())
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+class Ledger:
+    """The rows of one processed folder. Use as a context manager."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Open or create the file (None: an empty record in memory).
+
+        Raises Trouble where it is damaged or from a newer version.
+        """
+        self._connection = sqlite3.connect(path or ":memory:")
+        try:
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                raise Trouble(f"{path} is from a newer version of this program: update it")
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            if version < VERSION:
+                self._connection.executescript(f"{SCHEMA} PRAGMA user_version={VERSION};")
+        except sqlite3.DatabaseError as error:
+            raise Trouble(
+                f"{path} is damaged ({error}): move it away and run the same command again; "
+                "everything is made anew from the raw folder"
+            ) from error
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def done(self, stage: str) -> dict[str, Done]:
+        """All rows of a stage by key, as far as the up-to-date rule needs them."""
+        rows = self._connection.execute(
+            "SELECT key, source, fingerprint, verdict, output FROM outcome WHERE stage = ?",
+            (stage,),
+        )
+        return {key: Done(*rest) for key, *rest in rows}
+
+    def kept(self, stage: str) -> dict[str, str]:
+        """Stamps of a stage's kept pictures by key, in order of key."""
+        rows = self._connection.execute(
+            "SELECT key, stamp FROM outcome WHERE stage = ? AND verdict = 'kept' ORDER BY key",
+            (stage,),
+        )
+        return dict(rows)
+
+    def samples(self, stage: str, root: Path) -> Iterator[Sample]:
+        """The pictures a stage kept, in order of key, as the next stage takes them."""
+        with closing(self._connection.cursor()) as cursor:
+            cursor.execute(
+                "SELECT key, label, output, facts, digest FROM outcome "
+                "WHERE stage = ? AND verdict = 'kept' ORDER BY key",
+                (stage,),
+            )
+            for key, label, output, facts, content in cursor:
+                yield Sample(key, label, root / output, json.loads(facts), content)
+
+    def forget(self, stage: str, keys: Iterable[str]) -> None:
+        """Drop rows before their files change, so that no row outlives its file."""
+        with self._connection:
+            self._connection.executemany(
+                "DELETE FROM outcome WHERE stage = ? AND key = ?", ((stage, key) for key in keys)
+            )
+
+    def record(self, stage: str, outcomes: Iterable[Outcome]) -> None:
+        """Write a batch of rows in one transaction."""
+        with self._connection:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    (stage, o.key, o.label, o.verdict, o.fingerprint, o.source, o.reason)
+                    + (_json(o.facts), o.output, o.digest, o.stamp, o.detail)
+                    for o in outcomes
+                ),
+            )
+
+    def made_with(self, stage: str) -> dict[str, Any]:
+        """The settings a stage was last brought up to date with; empty where it never was."""
+        row = self._connection.execute(
+            "SELECT settings FROM made_with WHERE stage = ?", (stage,)
+        ).fetchone()
+        return dict(json.loads(row[0])) if row else {}
+
+    def set_made_with(self, stage: str, settings: dict[str, Any]) -> None:
+        with self._connection:
+            self._connection.execute(
+                "INSERT OR REPLACE INTO made_with VALUES (?, ?)", (stage, _json(settings))
+            )
+
+    def counts(self, stage: str) -> tuple[int, dict[str, int], int]:
+        """Of one stage: pictures kept, rejected by reason, errors."""
+        tally: Counter[tuple[str, str]] = Counter()
+        for verdict, reason, count in self._connection.execute(
+            "SELECT verdict, reason, COUNT(*) FROM outcome WHERE stage = ? GROUP BY 1, 2", (stage,)
+        ):
+            tally[verdict, reason] = count
+        rejected = {reason: n for (verdict, reason), n in tally.items() if verdict == "rejected"}
+        errors = sum(n for (verdict, _), n in tally.items() if verdict == "error")
+        return tally["kept", ""], dict(sorted(rejected.items())), errors
+
+    def fingerprint(self, stage: str) -> str:
+        """Names what a stage hands on as a whole: every kept picture, its place and its bytes."""
+        rows = self._connection.execute(
+            "SELECT output, digest FROM outcome WHERE stage = ? AND verdict = 'kept' ORDER BY key",
+            (stage,),
+        )
+        return digest(_json(list(rows)).encode())

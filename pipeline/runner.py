@@ -1,0 +1,216 @@
+"""Bring a stage's folder up to date with the one before: work = wanted − done."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from tqdm import tqdm
+
+from pipeline import files
+from pipeline.executors import Executor
+from pipeline.ledger import Ledger
+from pipeline.sample import Outcome, Sample
+from pipeline.step import SetStage, Step
+from pipeline.trouble import Trouble
+from pipeline.work import Work
+
+BATCH = 512  # rows to a commit, and
+BATCH_SECONDS = 5.0  # no longer than this between two commits
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one step has to do. All are keys, but `stray`: paths of files that no row owns."""
+
+    sources: dict[str, str]  # key → stamp of what is wanted
+    stale: set[str]  # to be done
+    remade: set[str]  # those of `stale` that only other settings made so
+    gone: set[str]  # done, but no longer wanted
+    stray: set[str]
+
+    @property
+    def empty(self) -> bool:
+        return not (self.stale or self.gone or self.stray)
+
+
+class Runner:
+    """Brings steps up to date in order. Says what it does through `say`."""
+
+    def __init__(
+        self,
+        raw: Path,
+        processed: Path,
+        ledger: Ledger,
+        executor: Executor,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self._raw = raw
+        self._processed = processed
+        self._ledger = ledger
+        self._executor = executor
+        self._say = say
+        self._found: dict[str, files.Found] | None = None
+
+    def plan(self, step: Step) -> Plan:
+        """Compare what is wanted with what is done; reads no picture."""
+        fingerprint = step.fingerprint()
+        done = self._ledger.done(step.name)
+        sources = self.sources(step)
+        present = self._present(step)
+        stale: set[str] = set()
+        remade: set[str] = set()
+        owned: set[str] = set()
+        for key, source in sources.items():
+            row = done.get(key)
+            if row is None or row.source != source or row.verdict == "error":
+                stale.add(key)
+            elif row.fingerprint != fingerprint:
+                stale.add(key)
+                remade.add(key)
+            elif row.output and row.output not in present:
+                stale.add(key)
+            else:
+                owned.add(row.output)
+        if step.whole_set and not self._tables_exist(step):
+            stale.update(sources)
+        return Plan(sources, stale, remade, done.keys() - sources.keys(), present - owned)
+
+    def run(self, step: Step) -> None:
+        """Bring one step up to date. Raises Trouble where the machine gives out."""
+        plan = self.plan(step)
+        self._announce(step, plan)
+        if not plan.empty:
+            self._ledger.forget(step.name, plan.stale | plan.gone)
+            self._remove(plan.stray)
+            work = Work(step, self._processed, step.fingerprint())
+            if step.whole_set:
+                outcomes = self._decide(step, work, plan)
+                self._record(step, outcomes, len(outcomes))
+            else:
+                self._record(step, self._each(step, work, plan), len(plan.stale))
+        self._ledger.set_made_with(step.name, step.settings())
+        self._say(self._summary(step) + (" (up to date)" if plan.empty else ""))
+
+    def sources(self, step: Step) -> dict[str, str]:
+        """What a step takes: stamps by key."""
+        if step.input is not None:
+            return self._ledger.kept(step.input)
+        return {key: found.stamp for key, found in self._raw_files().items()}
+
+    def _raw_files(self) -> dict[str, files.Found]:
+        if self._found is None:
+            self._found = {found.key: found for found in files.find(self._raw)}
+        return self._found
+
+    def _samples(self, step: Step) -> Iterator[Sample]:
+        if step.input is not None:
+            return self._ledger.samples(step.input, self._processed)
+        found = self._raw_files().values()
+        return (Sample(file.key, file.label, Path(file.path)) for file in found if not file.refusal)
+
+    def _present(self, step: Step) -> set[str]:
+        paths = files.pictures_in(self._processed / step.folder)
+        return {f"{step.folder}/{path}" for path in paths}
+
+    def _remove(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            (self._processed / path).unlink(missing_ok=True)
+
+    def _tables_exist(self, step: Step) -> bool:
+        names = cast(SetStage, step.stage).tables
+        return all((self._processed / step.folder / name).exists() for name in names)
+
+    def _announce(self, step: Step, plan: Plan) -> None:
+        before = self._ledger.made_with(step.name)
+        changes = ", ".join(
+            f"{step.name}.{name} {before[name]} → {value}"
+            for name, value in step.settings().items()
+            if name in before and before[name] != value
+        )
+        if changes and plan.remade:
+            self._say(f"{changes}: {len(plan.remade):,} pictures will be redone")
+
+    def _summary(self, step: Step) -> str:
+        kept, rejected, errors = self._ledger.counts(step.name)
+        dropped = sum(rejected.values())
+        line = f"{step.name}: {kept + dropped + errors:,} in, {kept:,} kept, {dropped:,} rejected"
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejected.items())
+        return line + (f" ({reasons})" if reasons else "") + (f", {errors:,} error" if errors else "")
+
+    def _each(self, step: Step, work: Work, plan: Plan) -> Iterator[Outcome]:
+        """Refuse what must not be opened; the executor has the rest, picture by picture."""
+        if step.input is None:
+            for key in sorted(plan.stale):
+                found = self._raw_files()[key]
+                if found.refusal:
+                    sample = Sample(key, found.label, Path(found.path))
+                    yield work.rejected(sample, found.stamp, found.refusal, {})
+        tasks = (
+            (sample, plan.sources[sample.key])
+            for sample in self._samples(step)
+            if sample.key in plan.stale
+        )
+        for (sample, source), result in self._executor.map(work, tasks):
+            if isinstance(result, Outcome):
+                yield result
+            else:
+                yield self._failed(work, sample, source, result)
+
+    def _failed(self, work: Work, sample: Sample, source: str, error: Exception) -> Outcome:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise Trouble(
+                f"cannot write to {self._processed} ({error.strerror}): make room, then run the "
+                "same command again; it goes on from here"
+            ) from error
+        trace = getattr(error, "traceback", None) or "".join(traceback.format_exception(error))
+        with open(self._processed / "errors.log", "a", encoding="utf-8") as log:
+            log.write(f"{work.step.name}: {sample.key}\n{trace}\n")
+        return work.failed(sample, source, error, str(trace))
+
+    def _decide(self, step: Step, work: Work, plan: Plan) -> list[Outcome]:
+        """Ask a whole-set stage about all its pictures, and lay out its folder accordingly."""
+        stage = cast(SetStage, step.stage)
+        before = self._ledger.done(step.name)
+        decisions = sorted(stage(list(self._samples(step))), key=lambda one: one.sample.key)
+        outcomes = [work.settled(one, plan.sources[one.sample.key]) for one in decisions]
+        moved = {
+            one.key for one in outcomes if one.key not in before or before[one.key].output != one.output
+        }
+        self._ledger.forget(step.name, moved)
+        self._remove(self._present(step) - {one.output for one in outcomes})
+        for decision, outcome in zip(decisions, outcomes, strict=True):
+            if outcome.output and outcome.key in moved:
+                files.link(decision.sample.file, self._processed / outcome.output)
+        for name, text in stage.describe(decisions).items():
+            files.write(self._processed / step.folder / name, text)
+        return outcomes
+
+    def _record(self, step: Step, outcomes: Iterable[Outcome], total: int) -> None:
+        """Commit rows in batches, each after one sync of their files; a stop keeps what is done."""
+        batch: list[Outcome] = []
+        rejected = 0
+        committed = time.monotonic()
+        bar = tqdm(outcomes, desc=step.name, unit=" pictures", total=total, dynamic_ncols=True)
+        try:
+            for outcome in bar:
+                batch.append(outcome)
+                rejected += outcome.verdict == "rejected"
+                bar.set_postfix(rejected=rejected, refresh=False)
+                if len(batch) >= BATCH or time.monotonic() - committed > BATCH_SECONDS:
+                    self._commit(step, batch)
+                    committed = time.monotonic()
+        finally:
+            bar.close()
+            self._commit(step, batch)
+
+    def _commit(self, step: Step, batch: list[Outcome]) -> None:
+        os.sync()
+        self._ledger.record(step.name, batch)
+        batch.clear()

@@ -1,0 +1,151 @@
+"""What is in force: defaults of the dataclasses < pyproject.toml's table < the command line."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, make_dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from pipeline.trouble import Usage
+
+Region = Literal["lips", "face", "whole"]
+REGIONS: tuple[Region, ...] = get_args(Region)
+
+
+@dataclass(frozen=True)
+class Common:
+    raw: Path = Path("raw")
+    """Your pictures, one folder a label; read, never written."""
+    processed: Path = Path("processed")
+    """Everything made of them."""
+    workers: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+    """Worker processes; 0 does all the work in this one."""
+    executor: Literal["processes", "serial"] = "processes"
+    """Who does the work."""
+    region: Region = "lips"
+    """What is cut out: the mouth, the face, or nothing (the pictures are crops already)."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ValueError("workers must be 0 or more")
+        raw, processed = self.raw.resolve(), self.processed.resolve()
+        if raw.is_relative_to(processed) or processed.is_relative_to(raw):
+            raise ValueError(f"raw ({raw}) and processed ({processed}) must lie apart")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one command: the common ones, its own, and those of the stages before it."""
+
+    common: Common
+    own: Any
+    stages: Mapping[str, Any]
+
+
+def near_misses(word: str, known: Iterable[str]) -> str:
+    """" (did you mean …?)", or the whole choice where nothing is near."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known)
+    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+
+
+def resolve(
+    command: str,
+    own: type,
+    stages: Mapping[str, type],
+    argv: Sequence[str],
+    table: Mapping[str, Any],
+) -> Settings:
+    """Settings of a command from its flags and pyproject's table.
+
+    A stage's own settings are plain flags (`--scale 1.8`), those of others carry its name
+    (`--lips.scale 1.8`). Raises Usage for a bad value; an unknown flag ends the program, code 2.
+    """
+    import tyro
+
+    kinds = {"common": Common, command: own, **stages}
+    members: list[tuple[str, Any, Any]] = []
+    for name, kind in kinds.items():
+        plain = name in ("common", command)
+        shape = Annotated[kind, tyro.conf.arg(name="")] if plain else kind
+        default = _from_table(name, kind, table, argv if name == command else ())
+        members.append((_identifier(name), shape, field(default=default)))
+    try:
+        chosen = tyro.cli(
+            make_dataclass(_identifier(command), members, frozen=True),
+            args=list(argv),
+            prog=f"python -m pipeline {command}",
+            description=own.__doc__,
+        )
+    except ValueError as error:
+        raise Usage(str(error)) from error
+    values = {name: getattr(chosen, _identifier(name)) for name in kinds}
+    return Settings(values["common"], values[command], {name: values[name] for name in stages})
+
+
+def read_table(folder: Path, sections: Iterable[str]) -> dict[str, Any]:
+    """`[tool.pipeline]` of the folder's pyproject.toml; empty where there is none."""
+    path = folder / "pyproject.toml"
+    if not path.exists():
+        return {}
+    try:
+        whole = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise Usage(f"{path}: {error}") from error
+    table: dict[str, Any] = whole.get("tool", {}).get("pipeline", {})
+    sections = [*sections, *(one.name for one in fields(Common))]
+    for name in table:
+        if name not in sections:
+            raise Usage(f"{path}: tool.pipeline.{name} is unknown; {near_misses(name, sections)}")
+    return table
+
+
+def _identifier(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _from_table(name: str, kind: Any, table: Mapping[str, Any], argv: Sequence[str]) -> Any:
+    """A dataclass's defaults (or the recipe's that is asked for) with the table's values put in."""
+    where = "tool.pipeline" if name == "common" else f"tool.pipeline.{name}"
+    section = table if name == "common" else table.get(name, {})
+    if name == "common":
+        section = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    base = kind.preset(_recipe(section, argv)) if hasattr(kind, "preset") else kind()
+    hints = get_type_hints(kind)
+    chosen: dict[str, Any] = {}
+    for key, value in section.items():
+        if key not in (known := [one.name for one in fields(kind)]):
+            raise Usage(f"pyproject.toml: {where}.{key} is unknown; {near_misses(key, known)}")
+        chosen[key] = _fitted(f"pyproject.toml: {where}.{key}", value, getattr(base, key), hints[key])
+    try:
+        return replace(base, **chosen)
+    except ValueError as error:
+        raise Usage(f"pyproject.toml: {where}: {error}") from error
+
+
+def _recipe(section: Mapping[str, Any], argv: Sequence[str]) -> str | None:
+    """The recipe asked for: its other fields are the defaults that flags then change."""
+    for flag, value in zip(argv, [*argv[1:], None], strict=True):
+        if flag == "--recipe":
+            return value
+        if flag.startswith("--recipe="):
+            return flag.removeprefix("--recipe=")
+    return section.get("recipe")
+
+
+def _fitted(where: str, value: Any, default: Any, hint: Any) -> Any:
+    """A value of the table as its field wants it."""
+    choice = get_args(hint) if get_origin(hint) is Literal else ()
+    if choice and value not in choice:
+        raise Usage(f"{where}: {value!r} is not one of {', '.join(map(repr, choice))}")
+    if isinstance(default, Path) and isinstance(value, str):
+        return Path(value)
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    if default is not None and type(value) is not type(default):
+        raise Usage(f"{where}: {value!r} is not like {default!r}")
+    return value

@@ -1,0 +1,56 @@
+"""The table of stages: what went in, what was kept, what was dropped and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.ledger import Ledger
+from pipeline.runner import Runner
+from pipeline.step import Step
+from pipeline.trouble import Trouble
+
+
+def status(steps: Sequence[Step], runner: Runner, ledger: Ledger) -> list[dict[str, Any]]:
+    """One entry a stage; a stage is up to date when it and all before it have nothing to do."""
+    entries: list[dict[str, Any]] = []
+    current = True
+    for step in steps:
+        kept, rejected, errors = ledger.counts(step.name)
+        current = current and _up_to_date(step, runner)
+        entries.append(
+            {
+                "name": step.name,
+                "in": len(runner.sources(step)),
+                "kept": kept,
+                "rejected": rejected,
+                "error": errors,
+                "up_to_date": current,
+            }
+        )
+    return entries
+
+
+def as_json(entries: Sequence[dict[str, Any]]) -> str:
+    return json.dumps({"stages": list(entries)}, indent=2, ensure_ascii=False)
+
+
+def as_table(entries: Sequence[dict[str, Any]]) -> str:
+    """The same for a person: a line a stage, a line a reason."""
+    lines = [f"{'stage':<12}{'in':>9}{'kept':>9}{'rejected':>10}{'error':>7}  up to date"]
+    for one in entries:
+        dropped = sum(one["rejected"].values())
+        lines.append(
+            f"{one['name']:<12}{one['in']:>9,}{one['kept']:>9,}{dropped:>10,}{one['error']:>7,}"
+            f"  {'yes' if one['up_to_date'] else 'no'}"
+        )
+        lines += [f"{'':<30}{count:>10,}  {reason}" for reason, count in one["rejected"].items()]
+    return "\n".join(lines)
+
+
+def _up_to_date(step: Step, runner: Runner) -> bool:
+    try:
+        return runner.plan(step).empty
+    except Trouble:  # a model file is missing: nothing can be up to date with it
+        return False

@@ -1,0 +1,91 @@
+"""One stage applied to one picture, wherever an executor runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import TimeoutError as TimedOut
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from pebble import ProcessExpired
+
+from pipeline import files
+from pipeline.ledger import stamp
+from pipeline.sample import Decision, Outcome, Reject, Sample
+from pipeline.step import PictureStage, Step
+
+
+@dataclass(frozen=True)
+class Work:
+    """Turns a sample into the stage's row for it; the file is in place before the row is known."""
+
+    step: Step
+    processed: Path
+    fingerprint: str
+
+    def __call__(self, task: tuple[Sample, str]) -> Outcome:
+        """Run the stage on (sample, stamp of its source); only Reject is a verdict on the picture."""
+        sample, source = task
+        try:
+            result = cast(PictureStage, self.step.stage)(sample)
+        except Reject as reject:
+            return self.rejected(sample, source, reject.reason, reject.measured)
+        output = self.step.output(sample)
+        return self.kept(result, source, output, self._put(sample, result, self.processed / output))
+
+    def settled(self, decision: Decision, source: str) -> Outcome:
+        """The row for a whole-set stage's decision."""
+        sample, reject = decision.sample, decision.reject
+        if reject is not None:
+            return self.rejected(sample, source, reject.reason, reject.measured)
+        return self.kept(sample, source, self.step.output(sample, decision.within), sample.digest)
+
+    def kept(self, sample: Sample, source: str, output: str, content: str) -> Outcome:
+        return Outcome(
+            sample.key,
+            sample.label,
+            "kept",
+            self.fingerprint,
+            source,
+            facts=sample.facts,
+            output=output,
+            digest=content,
+            stamp=stamp(content, sample.facts),
+        )
+
+    def rejected(
+        self, sample: Sample, source: str, reason: str, measured: Mapping[str, Any]
+    ) -> Outcome:
+        facts = {**sample.facts, **measured}
+        return Outcome(
+            sample.key, sample.label, "rejected", self.fingerprint, source, reason, facts
+        )
+
+    def failed(self, sample: Sample, source: str, error: Exception, trace: str) -> Outcome:
+        """The row for something that is our fault or the machine's; it is tried again next time."""
+        known = {TimedOut: "timed_out", ProcessExpired: "crashed"}
+        reason = known.get(type(error), "failed")
+        return Outcome(
+            sample.key,
+            sample.label,
+            "error",
+            self.fingerprint,
+            source,
+            reason,
+            sample.facts,
+            detail=trace,
+        )
+
+    def _put(self, before: Sample, after: Sample, path: Path) -> str:
+        """Write, or link where the pixels are the input's own; returns the content's digest."""
+        if after.encoded is None and after.pixels is None:
+            files.link(before.file, path)
+            return before.digest
+        data = after.encoded
+        if data is None:
+            from pipeline.pictures import encode
+
+            data = encode(after.image)
+        files.write(path, data)
+        return files.digest(data)

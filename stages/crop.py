@@ -1,0 +1,83 @@
+"""Square crops: where they lie, and how they are cut.
+
+    ┌─────────────────────────┐   The box of the points is widened to a square around its own
+    │ picture                 │   centre: side = scale × the box's longer side. Where the square
+    │        ┌ ─ ─ ─ ─ ─ ┐    │   leaves the picture it is moved back inside, never shrunk. Only
+    │          ┌───────┐      │   where it is larger than the picture does the border repeat.
+    │        │ │ box   │ │    │
+    │          └───────┘      │
+    │        └ ─ square ─┘    │
+    └─────────────────────────┘
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from pipeline.sample import Image
+
+Box = tuple[float, float, float, float]
+"""Left, top, width, height in pixels."""
+
+
+@dataclass(frozen=True)
+class Square:
+    """Left, top and side in pixels; it may be larger than the picture, then it is centred on it."""
+
+    left: int
+    top: int
+    side: int
+
+    @property
+    def box(self) -> list[int]:
+        return [self.left, self.top, self.side, self.side]
+
+
+def square_around(box: Box, scale: float, width: int, height: int) -> Square:
+    """The square of `scale` × the longer side of a box, inside a picture of width × height."""
+    left, top, box_width, box_height = box
+    side = max(1, round(scale * max(box_width, box_height)))
+    return Square(
+        _inside(left + box_width / 2, side, width), _inside(top + box_height / 2, side, height), side
+    )
+
+
+def _inside(centre: float, side: int, length: int) -> int:
+    """Start of a stretch of `side` around a centre, moved to lie inside 0 … length."""
+    if side > length:
+        return -((side - length) // 2)
+    return min(max(round(centre - side / 2), 0), length - side)
+
+
+def padded_share(square: Square, width: int, height: int) -> float:
+    """The share of the square that lies outside the picture, 0 to 1."""
+    seen = min(square.side, width) * min(square.side, height)
+    return round(1 - seen / square.side**2, 4)
+
+
+def cut(image: Image, square: Square, size: int) -> Image:
+    """The square of an H×W×3 uint8 picture, resized to size×size (0: as it is)."""
+    import cv2
+
+    height, width = image.shape[:2]
+    right, bottom = square.left + square.side, square.top + square.side
+    piece = image[max(0, square.top) : bottom, max(0, square.left) : right]
+    if square.side > min(width, height):
+        piece = cast(
+            Image,
+            cv2.copyMakeBorder(
+                piece,
+                max(0, -square.top),
+                max(0, bottom - height),
+                max(0, -square.left),
+                max(0, right - width),
+                cv2.BORDER_REPLICATE,
+            ),
+        )
+    if size and size != square.side:
+        way = cv2.INTER_AREA if size < square.side else cv2.INTER_CUBIC
+        piece = cast(Image, cv2.resize(piece, (size, size), interpolation=way))
+    return np.ascontiguousarray(piece)

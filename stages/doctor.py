@@ -1,0 +1,83 @@
+"""Look the machine over: versions, device, models; refuse what is known not to work."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import ClassVar
+
+from pipeline.context import Context
+from pipeline.trouble import Trouble
+from stages.face_models import HAAR, LANDMARKS, installed
+
+PACKAGES = ("numpy", "opencv-python", "dlib", "pillow", "pillow-heif", "torch", "torchvision")
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Check versions, device and models, and say the way out of what does not work."""
+
+    after_stages: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
+
+    def run(self, context: Context) -> int:
+        print(f"python         {platform.python_version()}")
+        for name in PACKAGES:
+            print(f"{name:<15}{_version(name) or 'missing'}")
+        complaints = [one for one in (_opencv(), _torch(), *_models()) if one]
+        for complaint in complaints:
+            print(f"NOT WELL: {complaint}")
+        return int(bool(complaints))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _opencv() -> str:
+    """The first complaint about OpenCV, or ""."""
+    variants = ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+    for other in variants:
+        if _version("opencv-python") and _version(other):
+            return (
+                f"opencv-python and {other} overwrite each other: pip uninstall both, then "
+                "pip install -c constraints.txt opencv-python"
+            )
+    try:
+        import cv2
+    except ImportError as error:
+        return f"OpenCV does not load ({error}): apt-get install libgl1 libglib2.0-0, or make setup"
+    if not hasattr(cv2, "CascadeClassifier"):
+        return f"OpenCV {cv2.__version__} has no Haar cascades: pip install 'opencv-python<5'"
+    return ""
+
+
+def _torch() -> str:
+    """The first complaint about torch, or "" (and the device is printed)."""
+    try:
+        import torch
+        import torchvision
+    except (ImportError, RuntimeError) as error:
+        return f"torch or torchvision does not load ({error}): delete .venv, then make setup"
+    try:
+        torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+    except (RuntimeError, NotImplementedError) as error:
+        return f"torchvision's operators do not load ({error}): delete .venv, then make setup"
+    gpu = torch.cuda.is_available()
+    print(f"{'device':<15}{torch.cuda.get_device_name() if gpu else 'CPU (no GPU that torch can use)'}")
+    return ""
+
+
+def _models() -> list[str]:
+    """A complaint for each model file that is missing or cut short."""
+    complaints = []
+    for name in (HAAR, LANDMARKS):
+        try:
+            print(f"{'model':<15}{installed(name)}")
+        except Trouble as trouble:
+            complaints.append(str(trouble))
+    return complaints

@@ -1,0 +1,35 @@
+"""Cut out the whole face (region `face`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pipeline.sample import Sample
+from stages.crop import cut, padded_share, square_around
+
+
+@dataclass(frozen=True)
+class FaceCrop:
+    """Cut out the face as a square around its box (region face only)."""
+
+    version: ClassVar[int] = 1
+    scale: float = 1.2
+    """Side of the square in sides of the face box; Haar's box is tight around brows and chin."""
+    size: int = 128
+    """Side of the stored crop in pixels; 0 keeps the native size."""
+
+    def __post_init__(self) -> None:
+        if self.scale <= 0 or self.size < 0:
+            raise ValueError("scale must be over 0, size 0 or more")
+
+    def models(self) -> tuple[Path, ...]:
+        return ()
+
+    def __call__(self, sample: Sample) -> Sample:
+        height, width = sample.image.shape[:2]
+        square = square_around(sample.facts["face"], self.scale, width, height)
+        crop = cut(sample.image, square, self.size)
+        padded = padded_share(square, width, height)
+        return sample.with_image(crop, crop=square.box, padded=padded)

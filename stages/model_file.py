@@ -1,0 +1,78 @@
+"""A trained model on disk: weights as safetensors, everything else as JSON beside them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import files
+from pipeline.trouble import Trouble
+from stages.training.recipes import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Description:
+    """What one must know to use the weights: `stages` are the settings of the picture stages that
+    cut the crops, `data` the fingerprint of the data set, `numbers` the epoch's loss and accuracy."""
+
+    labels: list[str]
+    region: str
+    stages: dict[str, dict[str, Any]]
+    recipe: Recipe
+    seed: int
+    data: str
+    numbers: dict[str, Any]
+    versions: dict[str, str]
+    format: int = FORMAT
+
+
+def save(path: Path, network: nn.Module, description: Description) -> None:
+    """Write `path`.safetensors and `path`.json, each whole or not at all."""
+    from safetensors.torch import save as to_bytes
+
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    files.write(path.with_suffix(".safetensors"), to_bytes(weights))
+    files.write(path.with_suffix(".json"), json.dumps(asdict(description), indent=2, ensure_ascii=False))
+
+
+def load(path: Path) -> tuple[nn.Module, Description]:
+    """The network, ready for prediction on the CPU, and its description.
+
+    `path` is the .safetensors file or the folder that holds best.safetensors. Raises Trouble
+    where a file is missing, damaged, or does not fit the other.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from stages.training.models import build
+
+    weights = path / "best.safetensors" if path.is_dir() else path
+    if not weights.is_file():
+        raise Trouble(f"{weights}: no such model; `make train` makes one, or give --model")
+    description = _read(weights.with_suffix(".json"))
+    try:
+        network = build(description.recipe.model, len(description.labels))
+        network.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError, KeyError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise Trouble(f"{weights} is damaged or not of this program ({first}); train again") from error
+    return network.eval(), description
+
+
+def _read(path: Path) -> Description:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        description = Description(**{**known, "recipe": Recipe(**known["recipe"])})
+        valid = description.format == FORMAT and all(isinstance(x, str) for x in description.labels)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise Trouble(f"{path} does not describe a model ({type(error).__name__}: {error})") from error
+    if not valid:
+        raise Trouble(f"{path} is of another version of this program: train again")
+    return description

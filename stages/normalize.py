@@ -1,0 +1,69 @@
+"""Every readable picture becomes an upright, three-channel, 8-bit sRGB JPEG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pipeline.sample import Image, Reject, Sample
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """Make every readable picture an upright three-channel JPEG; drop what is broken."""
+
+    version: ClassVar[int] = 1
+    max_megapixels: float = 100.0
+    """Larger pictures are dropped before they are decoded."""
+    max_megabytes: float = 512.0
+    """Larger files are dropped before they are read."""
+
+    def models(self) -> tuple[Path, ...]:
+        return ()
+
+    def __call__(self, sample: Sample) -> Sample:
+        """Read, decode to the last row, turn upright; a JPEG that is so already keeps its bytes."""
+        from stages import reading
+
+        data = self._read(sample)
+        picture = reading.open_header(data, Path(sample.key).suffix)
+        width, height = picture.size
+        if width * height > self.max_megapixels * 1e6:
+            raise Reject("too_large", megapixels=round(width * height / 1e6, 1))
+        turn = reading.orientation(picture)
+        facts = {"format": picture.format} | ({"exif": "unusable"} if turn is None else {})
+        plain = picture.format == "JPEG" and picture.mode == "RGB" and turn in (1, None)
+        if plain and reading.is_srgb(picture):
+            pixels = _decode_jpeg(data)
+            if pixels is not None:
+                return sample.with_bytes(data, pixels, **facts, **_measure(pixels))
+        reading.load(picture)
+        pixels, noted = reading.to_rgb(reading.upright(picture, turn))
+        return sample.with_image(pixels, **facts, **noted, **_measure(pixels))
+
+    def _read(self, sample: Sample) -> bytes:
+        try:
+            size = sample.file.stat().st_size
+            if size > self.max_megabytes * 1e6:
+                raise Reject("too_large", megabytes=round(size / 1e6, 1))
+            return sample.file.read_bytes()
+        except PermissionError:
+            raise Reject("unreadable") from None
+
+
+def _decode_jpeg(data: bytes) -> Image | None:
+    from pipeline.pictures import decode
+
+    try:
+        return decode(data)
+    except ValueError:
+        return None
+
+
+def _measure(pixels: Image) -> dict[str, float]:
+    """What `screen` judges by: size in pixels, and how far the grey values of it spread."""
+    height, width = pixels.shape[:2]
+    step = max(1, min(height, width) // 64)
+    spread = float(pixels[::step, ::step].mean(axis=2).std())
+    return {"width": width, "height": height, "spread": round(spread, 2)}

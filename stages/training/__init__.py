@@ -1,0 +1,1 @@
+"""Training and what it needs; everything here but `recipes` imports torch."""
