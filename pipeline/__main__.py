@@ -23,7 +23,7 @@ from stages import COMMANDS, STAGES
 
 @dataclass(frozen=True)
 class Status:
-    """Show each stage: pictures in, kept, rejected by reason, errors, and whether it is up to date."""
+    """Show of each stage: pictures in, kept, rejected by reason, errors, whether up to date."""
 
     json: bool = False
     """Print JSON in place of the table."""
@@ -49,9 +49,7 @@ def main(argv: Sequence[str]) -> int:
         name, kinds = argv[0], {**STAGE_KINDS, **COMMAND_KINDS}
         if name not in kinds:
             raise Usage(f"{name!r} is no stage and no command; {near_misses(name, kinds)}")
-        settings = resolve(
-            name, kinds[name], STAGE_KINDS, argv[1:], read_table(Path.cwd(), kinds)
-        )
+        settings = resolve(name, kinds[name], STAGE_KINDS, argv[1:], read_table(Path.cwd(), kinds))
         return _run(name, settings)
     except Usage as usage:
         print(usage, file=sys.stderr)

@@ -90,7 +90,8 @@ class Processes:
                 pending[self._schedule(function, item)] = item
             if not pending:
                 return
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            finished = wait(pending, return_when=FIRST_COMPLETED).done
+            for future in [one for one in pending if one in finished]:
                 failure = future.exception()
                 if failure is None:
                     yield pending.pop(future), future.result()

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline.trouble import Trouble
 
@@ -49,7 +49,8 @@ def split_of(key: str) -> str:
 
 def find(root: Path) -> Iterator[Found]:
     """Every file below `root`, sorted folder by folder. Links are followed inside `root`, and
-    refused when they lead outside, in a circle or nowhere."""
+    refused when they lead outside, in a circle or nowhere.
+    """
     real_root = root.resolve()
     yield from _find(str(root), "", real_root, (str(real_root),))
 
@@ -63,7 +64,9 @@ def _find(folder: str, prefix: str, root: Path, above: tuple[str, ...]) -> Itera
             yield Found(key, entry.path, "link", "bad_link")
         elif entry.is_dir():
             try:
-                yield from _find(entry.path, key + "/", root, (*above, os.path.realpath(entry.path)))
+                yield from _find(
+                    entry.path, key + "/", root, (*above, os.path.realpath(entry.path))
+                )
             except PermissionError:
                 yield Found(key, entry.path, "closed", "unreadable")
         else:
@@ -74,8 +77,8 @@ def _find(folder: str, prefix: str, root: Path, above: tuple[str, ...]) -> Itera
 
 
 def _leads_inside(path: str, root: Path, above: tuple[str, ...]) -> bool:
-    target = os.path.realpath(path)
-    return os.path.exists(target) and target not in above and Path(target).is_relative_to(root)
+    target = Path(os.path.realpath(path))
+    return target.exists() and str(target) not in above and target.is_relative_to(root)
 
 
 def _printable(name: str) -> str:
@@ -84,12 +87,12 @@ def _printable(name: str) -> str:
 
 
 def output_name(key: str) -> str:
-    """Readable, uniform, unique and stable: slug of the stem, then eight digits of the key's digest.
+    """Readable, uniform, unique, stable: slug of the stem, then eight digits of the key's digest.
 
     >>> output_name("smile/Müller, Jörg.v2.PNG")
     'muller-jorg-v2-a9efd21c.jpg'
     """
-    stem = os.path.splitext(key.rsplit("/", 1)[-1])[0]
+    stem = PurePosixPath(key).stem
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "picture"
     return f"{slug}-{digest(os.fsencode(key))[:8]}.jpg"
@@ -106,14 +109,14 @@ def write(path: Path, data: bytes | str) -> None:
     beside = _beside(path)
     try:
         beside.write_bytes(data.encode() if isinstance(data, str) else data)
-        os.replace(beside, path)
+        beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
 
 
 def link(source: Path, path: Path) -> None:
-    """Give a file inside the processed folder a second name; a copy where links are not to be had."""
+    """Give a file inside the processed folder a second name; a copy where links cannot be had."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
     beside.unlink(missing_ok=True)
@@ -124,7 +127,7 @@ def link(source: Path, path: Path) -> None:
             raise
         write(path, source.read_bytes())
         return
-    os.replace(beside, path)
+    beside.replace(path)
     beside.unlink(missing_ok=True)  # rename does nothing where both names are one file already
 
 
@@ -141,7 +144,9 @@ def hold(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise Trouble(f"{folder} is in use by process {lock.read().strip()}: wait for it") from None
+            raise Trouble(
+                f"{folder} is in use by process {lock.read().strip()}: wait for it"
+            ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

@@ -114,8 +114,20 @@ class Ledger:
             self._connection.executemany(
                 "INSERT OR REPLACE INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
-                    (stage, o.key, o.label, o.verdict, o.fingerprint, o.source, o.reason)
-                    + (_json(o.facts), o.output, o.digest, o.stamp, o.detail)
+                    (
+                        stage,
+                        o.key,
+                        o.label,
+                        o.verdict,
+                        o.fingerprint,
+                        o.source,
+                        o.reason,
+                        _json(o.facts),
+                        o.output,
+                        o.digest,
+                        o.stamp,
+                        o.detail,
+                    )
                     for o in outcomes
                 ),
             )

@@ -35,4 +35,4 @@ def encode(image: Image, quality: int = QUALITY) -> bytes:
     done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise ValueError(f"cannot encode a picture of shape {image.shape}")
-    return data.tobytes()
+    return bytes(data)

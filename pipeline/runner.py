@@ -142,7 +142,9 @@ class Runner:
         dropped = sum(rejected.values())
         line = f"{step.name}: {kept + dropped + errors:,} in, {kept:,} kept, {dropped:,} rejected"
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejected.items())
-        return line + (f" ({reasons})" if reasons else "") + (f", {errors:,} error" if errors else "")
+        return (
+            line + (f" ({reasons})" if reasons else "") + (f", {errors:,} error" if errors else "")
+        )
 
     def _each(self, step: Step, work: Work, plan: Plan) -> Iterator[Outcome]:
         """Refuse what must not be opened; the executor has the rest, picture by picture."""
@@ -181,7 +183,9 @@ class Runner:
         decisions = sorted(stage(list(self._samples(step))), key=lambda one: one.sample.key)
         outcomes = [work.settled(one, plan.sources[one.sample.key]) for one in decisions]
         moved = {
-            one.key for one in outcomes if one.key not in before or before[one.key].output != one.output
+            one.key
+            for one in outcomes
+            if one.key not in before or before[one.key].output != one.output
         }
         self._ledger.forget(step.name, moved)
         self._remove(self._present(step) - {one.output for one in outcomes})

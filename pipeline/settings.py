@@ -47,7 +47,7 @@ class Settings:
 
 
 def near_misses(word: str, known: Iterable[str]) -> str:
-    """" (did you mean …?)", or the whole choice where nothing is near."""
+    """`did you mean …?`, or the whole choice where nothing is near."""
     known = list(known)
     near = difflib.get_close_matches(word, known)
     return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
@@ -75,7 +75,7 @@ def resolve(
         default = _from_table(name, kind, table, argv if name == command else ())
         members.append((_identifier(name), shape, field(default=default)))
     try:
-        chosen = tyro.cli(
+        chosen: Any = tyro.cli(
             make_dataclass(_identifier(command), members, frozen=True),
             args=list(argv),
             prog=f"python -m pipeline {command}",
@@ -120,7 +120,9 @@ def _from_table(name: str, kind: Any, table: Mapping[str, Any], argv: Sequence[s
     for key, value in section.items():
         if key not in (known := [one.name for one in fields(kind)]):
             raise Usage(f"pyproject.toml: {where}.{key} is unknown; {near_misses(key, known)}")
-        chosen[key] = _fitted(f"pyproject.toml: {where}.{key}", value, getattr(base, key), hints[key])
+        chosen[key] = _fitted(
+            f"pyproject.toml: {where}.{key}", value, getattr(base, key), hints[key]
+        )
     try:
         return replace(base, **chosen)
     except ValueError as error:

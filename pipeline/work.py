@@ -25,7 +25,7 @@ class Work:
     fingerprint: str
 
     def __call__(self, task: tuple[Sample, str]) -> Outcome:
-        """Run the stage on (sample, stamp of its source); only Reject is a verdict on the picture."""
+        """Run the stage on (sample, stamp of source); only Reject is a verdict on the picture."""
         sample, source = task
         try:
             result = cast(PictureStage, self.step.stage)(sample)

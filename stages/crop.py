@@ -1,13 +1,13 @@
 """Square crops: where they lie, and how they are cut.
 
-    ┌─────────────────────────┐   The box of the points is widened to a square around its own
-    │ picture                 │   centre: side = scale × the box's longer side. Where the square
-    │        ┌ ─ ─ ─ ─ ─ ┐    │   leaves the picture it is moved back inside, never shrunk. Only
-    │          ┌───────┐      │   where it is larger than the picture does the border repeat.
-    │        │ │ box   │ │    │
-    │          └───────┘      │
-    │        └ ─ square ─┘    │
-    └─────────────────────────┘
+┌─────────────────────────┐   The box of the points is widened to a square around its own
+│ picture                 │   centre: side = scale × the box's longer side. Where the square
+│        ┌ ─ ─ ─ ─ ─ ┐    │   leaves the picture it is moved back inside, never shrunk. Only
+│          ┌───────┐      │   where it is larger than the picture does the border repeat.
+│        │ │ box   │ │    │
+│          └───────┘      │
+│        └ ─ square ─┘    │
+└─────────────────────────┘
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def square_around(box: Box, scale: float, width: int, height: int) -> Square:
     left, top, box_width, box_height = box
     side = max(1, round(scale * max(box_width, box_height)))
     return Square(
-        _inside(left + box_width / 2, side, width), _inside(top + box_height / 2, side, height), side
+        _inside(left + box_width / 2, side, width),
+        _inside(top + box_height / 2, side, height),
+        side,
     )
 
 

@@ -68,7 +68,8 @@ def _torch() -> str:
     except (RuntimeError, NotImplementedError) as error:
         return f"torchvision's operators do not load ({error}): delete .venv, then make setup"
     gpu = torch.cuda.is_available()
-    print(f"{'device':<15}{torch.cuda.get_device_name() if gpu else 'CPU (no GPU that torch can use)'}")
+    device = torch.cuda.get_device_name() if gpu else "CPU (torch sees no GPU)"
+    print(f"{'device':<15}{device}")
     return ""
 
 

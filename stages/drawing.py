@@ -26,14 +26,14 @@ def annotated(image: Image, box: Sequence[int] | None, text: str) -> Image:
     width, height = picture.size
     line = max(2, min(width, height) // 200)
     font = _font(text, width, max(12, min(width, height) // 20))
-    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+    _, _, right, bottom = (int(edge) for edge in draw.textbbox((0, 0), text, font=font))
     tall, wide = bottom + 2 * line, right + 2 * line
     x, y = 0, 0
     if box is not None:
         draw.rectangle((box[0], box[1], box[0] + box[2], box[1] + box[3]), outline=BOX, width=line)
         below = box[1] + box[3]
         y = box[1] - tall if box[1] >= tall else min(below, height - tall)
-        x = min(max(0, box[0]), max(0, width - int(wide)))
+        x = min(max(0, box[0]), max(0, width - wide))
     draw.rectangle((x, y, x + wide, y + tall), fill=BOX)
     draw.text((x + line, y + line // 2), text, font=font, fill=INK)
     return np.asarray(picture)
@@ -60,4 +60,6 @@ def _font(text: str, width: int, size: int) -> ImageFont.FreeTypeFont | ImageFon
     """The built-in font, as large as `size` or as lets the text fit the width."""
     font = ImageFont.load_default(size)
     wide = font.getlength(text)
-    return font if wide <= width * 0.95 else ImageFont.load_default(max(6, size * 0.95 * width / wide))
+    return (
+        font if wide <= width * 0.95 else ImageFont.load_default(max(6, size * 0.95 * width / wide))
+    )

@@ -33,7 +33,9 @@ class Faces:
 
     def __post_init__(self) -> None:
         if self.scale_factor <= 1 or self.min_neighbors < 0 or self.min_size < 1:
-            raise ValueError("scale_factor must be over 1, min_neighbors 0 or more, min_size 1 or more")
+            raise ValueError(
+                "scale_factor must be over 1, min_neighbors 0 or more, min_size 1 or more"
+            )
 
     def models(self) -> tuple[Path, ...]:
         return (installed(HAAR),)
@@ -77,7 +79,7 @@ class Faces:
 
 @cache
 def _cascade() -> cv2.CascadeClassifier:
-    """One cascade a process: it does not pickle, and a bad file gives an empty one, not an error."""
+    """One a process: it does not pickle, and a bad file gives an empty one, not an error."""
     import cv2
 
     cascade = cv2.CascadeClassifier(str(installed(HAAR)))

@@ -20,7 +20,8 @@ FORMAT = 1
 @dataclass(frozen=True)
 class Description:
     """What one must know to use the weights: `stages` are the settings of the picture stages that
-    cut the crops, `data` the fingerprint of the data set, `numbers` the epoch's loss and accuracy."""
+    cut the crops, `data` the fingerprint of the data set, `numbers` the epoch's loss and accuracy.
+    """
 
     labels: list[str]
     region: str
@@ -37,9 +38,13 @@ def save(path: Path, network: nn.Module, description: Description) -> None:
     """Write `path`.safetensors and `path`.json, each whole or not at all."""
     from safetensors.torch import save as to_bytes
 
-    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    weights = {
+        name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
+    }
     files.write(path.with_suffix(".safetensors"), to_bytes(weights))
-    files.write(path.with_suffix(".json"), json.dumps(asdict(description), indent=2, ensure_ascii=False))
+    files.write(
+        path.with_suffix(".json"), json.dumps(asdict(description), indent=2, ensure_ascii=False)
+    )
 
 
 def load(path: Path) -> tuple[nn.Module, Description]:
@@ -62,7 +67,9 @@ def load(path: Path) -> tuple[nn.Module, Description]:
         network.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError, KeyError, OSError) as error:
         first = str(error).splitlines()[0]
-        raise Trouble(f"{weights} is damaged or not of this program ({first}); train again") from error
+        raise Trouble(
+            f"{weights} is damaged or not of this program ({first}); train again"
+        ) from error
     return network.eval(), description
 
 
@@ -72,7 +79,9 @@ def _read(path: Path) -> Description:
         description = Description(**{**known, "recipe": Recipe(**known["recipe"])})
         valid = description.format == FORMAT and all(isinstance(x, str) for x in description.labels)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise Trouble(f"{path} does not describe a model ({type(error).__name__}: {error})") from error
+        raise Trouble(
+            f"{path} does not describe a model ({type(error).__name__}: {error})"
+        ) from error
     if not valid:
         raise Trouble(f"{path} is of another version of this program: train again")
     return description

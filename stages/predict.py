@@ -25,7 +25,12 @@ from stages.normalize import Normalize
 if TYPE_CHECKING:
     from torch import nn
 
-CHAIN: dict[str, type] = {"normalize": Normalize, "faces": Faces, "face_crop": FaceCrop, "lips": Lips}
+CHAIN: dict[str, type] = {
+    "normalize": Normalize,
+    "faces": Faces,
+    "face_crop": FaceCrop,
+    "lips": Lips,
+}
 BATCH = 256  # pictures to one call of the network
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageCms, ImageOps
+from PIL import ImageCms, UnidentifiedImageError
 
 from pipeline.sample import Image, Reject
 
@@ -48,7 +48,7 @@ def open_header(data: bytes, suffix: str) -> Pillow.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return Pillow.open(io.BytesIO(data), formats=decoders)
-    except Pillow.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise _unidentified(data, suffix) from None
     except Exception as error:  # whatever a decoder stumbles over is about these bytes alone
         raise damaged(error) from error
@@ -154,7 +154,7 @@ def _from_profile(picture: Pillow.Image) -> tuple[Pillow.Image, str]:
 
 
 @cache
-def _srgb() -> ImageCms.core.CmsProfile:
+def _srgb() -> Any:
     return ImageCms.createProfile("sRGB")
 
 
@@ -169,7 +169,11 @@ def _prepare() -> None:
 
 def _unidentified(data: bytes, suffix: str) -> Reject:
     head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if head.startswith(NOT_OPENED) or b"<svg" in head.lower() or data[4:6] in (b"\x11\xaf", b"\x12\xaf"):
+    if (
+        head.startswith(NOT_OPENED)
+        or b"<svg" in head.lower()
+        or data[4:6] in (b"\x11\xaf", b"\x12\xaf")
+    ):
         return Reject("unsupported_format")
     if data.startswith(BEGINNINGS) or data[4:8] == b"ftyp" or suffix.lower() == ".tga":
         return Reject("corrupt", decoder="the header makes no sense")

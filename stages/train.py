@@ -55,7 +55,11 @@ class Train(Recipe):
         folder = context.processed / "runs" / (self.name or self.recipe)
         plan = {"settings": asdict(self), "data": context.ledger.fingerprint("split")}
         finished = folder / "run.json"
-        if finished.exists() and (done := json.loads(finished.read_text())) and done["plan"] == plan:
+        if (
+            finished.exists()
+            and (done := json.loads(finished.read_text()))
+            and done["plan"] == plan
+        ):
             print(f"train: up to date. {_summary(done['best'], folder, context)}")
             return 0
         return self._train(context, folder, plan)
@@ -74,9 +78,14 @@ class Train(Recipe):
                 f"{dataset / 'val'} is empty: a label gives one picture in ten to validation, so "
                 "add pictures or raise --split.val"
             )
-        print(f"train: {len(train):,} pictures, {len(val):,} for validation, labels: {', '.join(labels)}")
+        print(
+            f"train: {len(train):,} pictures, {len(val):,} for validation, "
+            f"labels: {', '.join(labels)}"
+        )
         if folder.exists():
-            print(f"train: {folder} was made with other settings or data, or not finished: made anew")
+            print(
+                f"train: {folder} was made with other settings or data, or not finished: made anew"
+            )
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
         files.write(folder / "labels.json", json.dumps(labels, ensure_ascii=False))
@@ -104,13 +113,15 @@ class Train(Recipe):
             seed=self.seed,
             data=data,
             numbers=numbers,
-            versions={"python": platform.python_version()} | {name: version(name) for name in packages},
+            versions={"python": platform.python_version()}
+            | {name: version(name) for name in packages},
         )
 
 
 def _summary(best: dict[str, Any], folder: Path, context: Context) -> str:
     return (
-        f"Validation accuracy {best['data/valacc']:.1%} (epoch {best['epoch']}), model in {folder}; "
+        f"Validation accuracy {best['data/valacc']:.1%} (epoch {best['epoch']}), "
+        f"model in {folder}; "
         f"next: make predict PROCESSED={context.processed} INPUT=<picture or folder>"
     )
 

@@ -56,10 +56,13 @@ def random_boxes(
     count: int, side: int, crop_min: float, flip: float, generator: torch.Generator
 ) -> Boxes:
     """Boxes as torchvision's RandomResizedCrop draws them: share of the area from `crop_min` to 1,
-    aspect from 3/4 to 4/3 evenly on a log scale, ten tries, else the whole; whole pixels."""
+    aspect from 3/4 to 4/3 evenly on a log scale, ten tries, else the whole; whole pixels.
+    """
     tries = (count, 10)
     area = side * side * torch.empty(tries).uniform_(crop_min, 1, generator=generator)
-    aspect = torch.empty(tries).uniform_(math.log(3 / 4), math.log(4 / 3), generator=generator).exp()
+    aspect = (
+        torch.empty(tries).uniform_(math.log(3 / 4), math.log(4 / 3), generator=generator).exp()
+    )
     width, height = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
     fits = (width <= side) & (height <= side) & (width > 0) & (height > 0)
     first = fits.float().argmax(dim=1, keepdim=True)

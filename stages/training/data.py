@@ -34,9 +34,13 @@ class Crops:
 def labels_of(dataset: Path) -> list[str]:
     """The labels of a data set, sorted by name: their places are the class indices."""
     train = dataset / "train"
-    found = sorted(folder.name for folder in train.iterdir() if folder.is_dir() and any(folder.iterdir()))
+    found = sorted(
+        folder.name for folder in train.iterdir() if folder.is_dir() and any(folder.iterdir())
+    )
     if len(found) < 2:
-        raise Trouble(f"{train} holds {len(found)} label(s), two are needed: add pictures of another")
+        raise Trouble(
+            f"{train} holds {len(found)} label(s), two are needed: add pictures of another"
+        )
     return found
 
 

@@ -62,7 +62,11 @@ def fit(
     pictures, classes = train.pictures.to(device), train.classes.to(device)
     best: dict[str, Any] = {}
     bar = tqdm(total=recipe.epochs * len(train), unit=" pictures", desc="train", dynamic_ncols=True)
-    with bar, SummaryWriter(str(folder / "tensorboard")) as board, open(folder / "metrics.jsonl", "w") as log:
+    with (
+        bar,
+        SummaryWriter(str(folder / "tensorboard")) as board,
+        open(folder / "metrics.jsonl", "w") as log,
+    ):
         for epoch in range(1, recipe.epochs + 1):
             began = time.monotonic()
             rate = schedule.get_last_lr()[0]
@@ -90,7 +94,7 @@ def fit(
             if not torch.isfinite(total).all():
                 raise Trouble(f"loss is not finite in epoch {epoch}: try a lower --lr")
             checked = score(predict(network, val.pictures, recipe, device), val.classes)
-            numbers = {
+            numbers: dict[str, Any] = {
                 "epoch": epoch,
                 "data/trainloss": trained.loss,
                 "data/trainacc": trained.accuracy,
@@ -106,8 +110,11 @@ def fit(
             if not best or _rank(numbers) > _rank(best):
                 best = numbers
                 save("best", network, numbers)
-            bar.set_postfix_str(
-                f"epoch {epoch}, loss {trained.loss:.3f}, val {checked.accuracy:.1%}, best {best['data/valacc']:.1%}"
+            bar.set_postfix(
+                epoch=epoch,
+                loss=round(trained.loss, 3),
+                val=round(checked.accuracy, 3),
+                best=round(best["data/valacc"], 3),
             )
         save("last", network, numbers)
     return best
@@ -124,12 +131,12 @@ def preprocess(pictures: Tensor, recipe: Recipe) -> Tensor:
 
 
 @torch.inference_mode()
-def predict(
-    network: nn.Module, pictures: Tensor, recipe: Recipe, device: torch.device
-) -> Tensor:
+def predict(network: nn.Module, pictures: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
     """N×labels logits (on the CPU) of N×3×S×S uint8 crops, in batches."""
     network.eval()
-    parts = [network(preprocess(part.to(device), recipe)).float().cpu() for part in pictures.split(512)]
+    parts = [
+        network(preprocess(part.to(device), recipe)).float().cpu() for part in pictures.split(512)
+    ]
     return torch.cat(parts)
 
 
@@ -142,10 +149,11 @@ def score(logits: Tensor, classes: Tensor) -> Score:
 def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.SGD:
     weights = [one for one in network.parameters() if one.ndim > 1]
     others = [one for one in network.parameters() if one.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}]
-    return torch.optim.SGD(
-        groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov
-    )
+    groups: list[dict[str, Any]] = [
+        {"params": weights, "weight_decay": recipe.weight_decay},
+        {"params": others},
+    ]
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 
 def _schedule(
