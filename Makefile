@@ -62,6 +62,7 @@ check: setup ## format, lint, types
 
 .venv/ready: pyproject.toml constraints.txt
 	@sh pipeline/prerequisites.sh "$(PYTHON)"
+	@mkdir -p raw processed
 	@echo "setup: downloading torch (about 3 GB, 2 to 10 minutes) and compiling dlib (6 to 15 minutes, once);"
 	@echo "setup: pip says what it is at, and 'still running...' every minute while the compiler works"
 	@test -x .venv/bin/python || "$(PYTHON)" -m venv .venv

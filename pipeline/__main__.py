@@ -13,6 +13,7 @@ from pipeline import files
 from pipeline.context import Command, Context
 from pipeline.executors import Executor, Processes, Serial
 from pipeline.ledger import Ledger
+from pipeline.reset import Reset
 from pipeline.runner import Runner
 from pipeline.settings import Common, Settings, near_misses, read_table, resolve
 from pipeline.status import as_json, as_table, status
@@ -37,7 +38,7 @@ class Status:
 
 
 STAGE_KINDS = {row.name: row.settings for row in STAGES}
-COMMAND_KINDS: dict[str, type] = {**COMMANDS, "status": Status}
+COMMAND_KINDS: dict[str, type] = {**COMMANDS, "status": Status, "reset": Reset}
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,0 +1,48 @@
+"""Empty the processed folder, after asking."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pipeline import files
+from pipeline.context import Context
+from pipeline.trouble import Trouble
+
+
+@dataclass(frozen=True)
+class Reset:
+    """Empty the processed folder after asking; the raw folder is never touched."""
+
+    yes: bool = False
+    """Do not ask."""
+    after_stages: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
+
+    def run(self, context: Context) -> int:
+        folder = context.processed
+        if not (folder / "ledger.sqlite").exists():
+            raise Trouble(f"{folder} holds no ledger, so it is not ours to empty: nothing deleted")
+        with files.hold(folder):
+            return self._empty(folder)
+
+    def _empty(self, folder: Path) -> int:
+        if not self.yes and not _agreed(f"Delete everything in {folder}, models too? [y/N] "):
+            print("nothing deleted")
+            return 0
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != ".lock":
+                path.unlink()
+        print(f"{folder} is empty")
+        return 0
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        raise Trouble("nobody to ask: give --yes to delete without asking") from None
