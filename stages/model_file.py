@@ -19,14 +19,17 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Description:
-    """What one must know to use the weights: `stages` are the settings of the picture stages that
-    cut the crops, `data` the fingerprint of the data set, `numbers` the epoch's loss and accuracy.
+    """What one must know to use the weights.
+
+    `stages` are the settings of the picture stages that cut the crops, `side` the crops' side in
+    pixels, `data` the fingerprint of the data set, `numbers` the epoch's loss and accuracy.
     """
 
     labels: list[str]
     region: str
     stages: dict[str, dict[str, Any]]
     recipe: Recipe
+    side: int
     seed: int
     data: str
     numbers: dict[str, Any]
@@ -41,10 +44,9 @@ def save(path: Path, network: nn.Module, description: Description) -> None:
     weights = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }
+    text = json.dumps(asdict(description), indent=2, ensure_ascii=False)
     files.write(path.with_suffix(".safetensors"), to_bytes(weights))
-    files.write(
-        path.with_suffix(".json"), json.dumps(asdict(description), indent=2, ensure_ascii=False)
-    )
+    files.write(path.with_suffix(".json"), text)
 
 
 def load(path: Path) -> tuple[nn.Module, Description]:
@@ -63,12 +65,12 @@ def load(path: Path) -> tuple[nn.Module, Description]:
         raise Trouble(f"{weights}: no such model; `make train` makes one, or give --model")
     description = _read(weights.with_suffix(".json"))
     try:
-        network = build(description.recipe.model, len(description.labels))
+        network = build(description.recipe, len(description.labels), start=False)
         network.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError, KeyError, OSError) as error:
         first = str(error).splitlines()[0]
         raise Trouble(
-            f"{weights} is damaged or not of this program ({first}); train again"
+            f"{weights} is damaged, or not of this program ({first}): train again"
         ) from error
     return network.eval(), description
 
@@ -79,9 +81,7 @@ def _read(path: Path) -> Description:
         description = Description(**{**known, "recipe": Recipe(**known["recipe"])})
         valid = description.format == FORMAT and all(isinstance(x, str) for x in description.labels)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise Trouble(
-            f"{path} does not describe a model ({type(error).__name__}: {error})"
-        ) from error
+        raise Trouble(f"{path} describes no model ({type(error).__name__}: {error})") from error
     if not valid:
         raise Trouble(f"{path} is of another version of this program: train again")
     return description

@@ -195,7 +195,7 @@ def _labelled(
     from stages.training.loop import predict
 
     if samples:
-        pictures = stack([sample.image for sample in samples])
+        pictures = stack([sample.image for sample in samples], description.side)
         logits = predict(network, pictures, description.recipe, torch.device("cpu"))
         for sample, shares in zip(samples, logits.softmax(1).tolist(), strict=True):
             yield Answer(replace(sample, pixels=None), tuple(shares))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 from dataclasses import asdict, dataclass, fields
@@ -12,13 +13,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pipeline import files
 from pipeline.context import Context
+from pipeline.sample import Sample
 from pipeline.settings import near_misses
 from pipeline.trouble import Trouble, Usage
-from stages.model_file import Description, save
+from stages import model_file
 from stages.training.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+
+    from stages.training.data import Crops
+
+PACKAGES = ("torch", "torchvision", "opencv-python", "dlib", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -28,13 +35,21 @@ class Train(Recipe):
     after_stages: ClassVar[bool] = True
     writes: ClassVar[bool] = True
     recipe: str = "default"
-    """The preset all other settings start from: default, or classic (the published one)."""
+    """The preset that all other settings start from; see stages/training/recipes.py."""
     name: str = ""
     """The run's name; empty takes the recipe's."""
     seed: int = 0
     """Of the first weights, the order of pictures and their augmentation."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train; auto takes a GPU where there is one."""
+    resume: bool = False
+    """Go on with an interrupted run of these settings rather than begin again."""
+    folds: int = 0
+    """Judge the recipe by this many folds of all pictures (but test's) in place of a run."""
+    seeds: int = 1
+    """Repeat a run or the folds with this many seeds: mean and deviation."""
+    group_by: str = ""
+    """Regular expression on paths; pictures with the same first group (person) share a fold."""
 
     @classmethod
     def preset(cls, recipe: str | None) -> Self:
@@ -49,73 +64,169 @@ class Train(Recipe):
             raise ValueError("epochs and batch must be 1 or more, lr over 0, crop_min over 0 to 1")
         if Path(self.name).name != self.name:
             raise ValueError(f"--name {self.name!r} must be a plain folder name")
+        if self.folds == 1 or self.folds < 0 or self.seeds < 1:
+            raise ValueError("--folds must be 2 or more, --seeds 1 or more")
 
     def run(self, context: Context) -> int:
         """Train, or say that the model of these settings and this data is there."""
+        if self.folds or self.seeds > 1:
+            from stages.training.repeat import repeat
+
+            return repeat(self, context)
         folder = context.processed / "runs" / (self.name or self.recipe)
-        plan = {"settings": asdict(self), "data": context.ledger.fingerprint("split")}
-        finished = folder / "run.json"
-        if (
-            finished.exists()
-            and (done := json.loads(finished.read_text()))
-            and done["plan"] == plan
-        ):
+        plan = self.plan(context)
+        if (done := _finished(folder)) and done["plan"] == plan:
             print(f"train: up to date. {_summary(done['best'], folder, context)}")
             return 0
         return self._train(context, folder, plan)
 
-    def _train(self, context: Context, folder: Path, plan: dict[str, Any]) -> int:
-        from stages.training.data import labels_of, load
-        from stages.training.loop import device_of, fit
+    def plan(self, context: Context) -> dict[str, Any]:
+        """What the weights depend on: settings and data."""
+        settings = {name: value for name, value in asdict(self).items() if name != "resume"}
+        return {"settings": settings, "data": context.ledger.fingerprint("split")}
 
-        device = device_of(self.device)
-        print(f"train: {self.model}, recipe {self.recipe}, on {_spoken(device)}")
-        dataset = context.processed / "dataset"
-        labels = labels_of(dataset)
-        train, val = load(dataset / "train", labels), load(dataset / "val", labels)
-        if not len(val):
-            raise Trouble(
-                f"{dataset / 'val'} is empty: a label gives one picture in ten to validation, so "
-                "add pictures or raise --split.val"
-            )
-        print(
-            f"train: {len(train):,} pictures, {len(val):,} for validation, "
-            f"labels: {', '.join(labels)}"
-        )
-        if folder.exists():
-            print(
-                f"train: {folder} was made with other settings or data, or not finished: made anew"
-            )
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
-        files.write(folder / "labels.json", json.dumps(labels, ensure_ascii=False))
-
-        def keep(name: str, network: nn.Module, numbers: dict[str, Any]) -> None:
-            save(folder / name, network, self._describe(context, labels, plan["data"], numbers))
-
-        best = fit(self._recipe(), self.seed, train, val, len(labels), device, folder, keep)
-        files.write(folder / "run.json", json.dumps({"plan": plan, "best": best}, indent=2))
-        print(f"train: {_summary(best, folder, context)}")
-        return 0
-
-    def _recipe(self) -> Recipe:
+    def as_recipe(self) -> Recipe:
         return Recipe(**{one.name: getattr(self, one.name) for one in fields(Recipe)})
 
+    def _train(self, context: Context, folder: Path, plan: dict[str, Any]) -> int:
+        from stages.training.distributed import World
+        from stages.training.loop import device_of, fit
+        from stages.training.record import RunFolder
+
+        device = device_of(self.device)
+        world = World.join(device)
+        say = print if world.writes else _silent
+        say(f"train: {self.model}, recipe {self.recipe}, on {spoken(device)}{_many(world.size)}")
+        sets, labels = load_sets(context, plan["data"])
+        train, val = sets["train"], sets.get("val")
+        if val is None:
+            raise Trouble(
+                "no picture is left for validation: a label gives it one in ten, so add pictures "
+                "or raise --split.val"
+            )
+        say(f"train: {len(train):,} pictures, {len(val):,} for validation")
+        say(f"train: labels {', '.join(labels)}")
+        if self.balance != "none":
+            say(f"train: labels balanced by {self.balance}: {_counts(train, labels)}")
+
+        def keep(name: str, network: nn.Module, numbers: dict[str, Any]) -> None:
+            described = self._describe(context, labels, train.pictures.shape[2], plan, numbers)
+            model_file.save(folder / name, network, described)
+
+        if world.writes:
+            self._prepare(folder, plan, labels)
+            with RunFolder(folder, self.resume, keep) as record:
+                state = fit(self.as_recipe(), self.seed, train, val, labels, device, record, world)
+                if record.interrupted() and state.epoch < self.epochs:
+                    say(f"train: stopped after epoch {state.epoch}; --resume goes on from there")
+                    return 1
+                record.finish(state)
+                record.show_confusion(self._judge(folder, sets, labels, device), labels)
+            files.write(
+                folder / "run.json", json.dumps({"plan": plan, "best": state.best}, indent=2)
+            )
+            say(f"train: {_summary(state.best, folder, context)}")
+        else:
+            fit(self.as_recipe(), self.seed, train, val, labels, device, None, world)
+        world.leave()
+        return 0
+
+    def _prepare(self, folder: Path, plan: dict[str, Any], labels: list[str]) -> None:
+        """An empty run folder, or the interrupted one of the same plan."""
+        begun = folder / "plan.json"
+        same = begun.exists() and json.loads(begun.read_text(encoding="utf-8")) == plan
+        if folder.exists() and not (self.resume and same):
+            if self.resume:
+                print(f"train: {folder} is of other settings or data, so it begins again")
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write(begun, json.dumps(plan, indent=2))
+        files.write(folder / "labels.json", json.dumps(labels, ensure_ascii=False))
+
+    def _judge(
+        self, folder: Path, sets: dict[str, Crops], labels: list[str], device: torch.device
+    ) -> list[list[int]]:
+        """Metrics of the best weights on val and test, printed and kept; val's confusion matrix."""
+        from stages.training.loop import predict
+        from stages.training.metrics import measure, table
+
+        network, description = model_file.load(folder)
+        network = network.to(device)
+        judged = {
+            name: measure(
+                predict(network, crops.pictures, description.recipe, device), crops.classes, labels
+            )
+            for name, crops in sets.items()
+            if name != "train"
+        }
+        files.write(
+            folder / "evaluation.json",
+            json.dumps({name: asdict(metrics) for name, metrics in judged.items()}, indent=2),
+        )
+        for name, metrics in judged.items():
+            print(f"{name}: {table(metrics)}")
+        return judged["val"].confusion
+
     def _describe(
-        self, context: Context, labels: list[str], data: str, numbers: dict[str, Any]
-    ) -> Description:
-        packages = ("torch", "torchvision", "opencv-python", "dlib", "numpy", "pillow")
-        return Description(
+        self,
+        context: Context,
+        labels: list[str],
+        side: int,
+        plan: dict[str, Any],
+        numbers: dict[str, Any],
+    ) -> model_file.Description:
+        python = {"python": platform.python_version()}
+        return model_file.Description(
             labels=labels,
             region=context.settings.common.region,
             stages={step.name: step.settings() for step in context.steps},
-            recipe=self._recipe(),
+            recipe=self.as_recipe(),
+            side=side,
             seed=self.seed,
-            data=data,
+            data=plan["data"],
             numbers=numbers,
-            versions={"python": platform.python_version()}
-            | {name: version(name) for name in packages},
+            versions=python | {name: version(name) for name in PACKAGES},
         )
+
+
+def load_sets(context: Context, fingerprint: str) -> tuple[dict[str, Crops], list[str]]:
+    """The crops of each split that has any, and the labels, sorted by name."""
+    from stages.training.data import load
+
+    samples: dict[str, list[Sample]] = {}
+    for sample in context.ledger.samples("split", context.processed):
+        split = sample.file.relative_to(context.processed / "dataset").parts[0]
+        samples.setdefault(split, []).append(sample)
+    labels = sorted({sample.label for sample in samples.get("train", [])})
+    if len(labels) < 2:
+        raise Trouble(
+            f"{context.processed / 'dataset'} holds {len(labels)} label(s) to train on, two are "
+            "needed: add pictures of another, and see `make status` for what was dropped"
+        )
+    for sample in samples.get("val", []) + samples.get("test", []):
+        if sample.label not in labels:
+            raise Trouble(f"{sample.key}: label {sample.label!r} has no pictures to train on")
+    cache = context.processed / "cache"
+    sets = {
+        split: load(members, labels, cache / f"{split}-{fingerprint}.npy")
+        for split, members in samples.items()
+    }
+    return sets, labels
+
+
+def spoken(device: torch.device) -> str:
+    """The device, for a person."""
+    import torch
+
+    if device.type == "cuda":
+        return f"GPU ({torch.cuda.get_device_name(device)})"
+    return f"CPU ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+
+def _finished(folder: Path) -> dict[str, Any]:
+    """What a finished run says of itself; empty for another."""
+    path = folder / "run.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def _summary(best: dict[str, Any], folder: Path, context: Context) -> str:
@@ -126,9 +237,20 @@ def _summary(best: dict[str, Any], folder: Path, context: Context) -> str:
     )
 
 
-def _spoken(device: Any) -> str:
-    import torch
+def _counts(train: Crops, labels: list[str]) -> str:
+    return ", ".join(
+        f"{label} {int((train.classes == place).sum()):,}" for place, label in enumerate(labels)
+    )
 
-    if device.type == "cuda":
-        return f"GPU ({torch.cuda.get_device_name(device)})"
-    return f"CPU ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+def _many(processes: int) -> str:
+    return f", {processes} processes" if processes > 1 else ""
+
+
+def _silent(_: str) -> None:
+    """What a process says that is not the first."""
+
+
+def first_process() -> bool:
+    """Whether this is the one of several that torchrun started that runs the stages."""
+    return os.environ.get("RANK", "0") == "0"

@@ -1,8 +1,11 @@
-"""Random and fixed crops of whole batches, as matrix products on the device that holds them.
+"""Crops, turns and colours of whole batches, as tensor work on the device that holds them.
 
 Cutting a box out of a picture and resizing it is linear in rows and in columns: one matrix for
 each, rows @ picture @ columnsᵀ. The weights are those of torchvision's antialiased bilinear
-resize (a triangle as wide as the reduction), cut off at the box's edge.
+resize (a triangle as wide as the reduction), cut off at the box's edge. A blur is one more matrix.
+
+What is random is drawn for the whole batch on the CPU, so that the same seed gives the same
+pictures on any device and on any number of processes.
 """
 
 from __future__ import annotations
@@ -12,71 +15,186 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-MEAN = STD = 0.5  # pictures are scaled to [−1, 1]
+from stages.training.recipes import Recipe
+
+NORMALIZATION = {
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as torchvision's adjustments use
 
 
 @dataclass(frozen=True)
-class Boxes:
-    """What to look at in each of N pictures, in pixels (float tensors of N), and its mirroring."""
+class Draw:
+    """What is done to each of N pictures: float tensors of N, boxes in pixels of the picture.
+
+    `angle` in radians (0: not turned); `colour` N×3 factors of brightness, contrast, saturation;
+    `sigma` of the blur in pixels of the result; `erased` N×4 as top, left, height, width there.
+    """
 
     top: Tensor
     left: Tensor
     height: Tensor
     width: Tensor
     mirrored: Tensor
+    angle: Tensor
+    colour: Tensor
+    sigma: Tensor
+    erased: Tensor
 
-    def to(self, device: torch.device) -> Boxes:
-        return Boxes(*(getattr(self, one.name).to(device) for one in fields(self)))
+    def __getitem__(self, part: slice | Tensor) -> Draw:
+        return Draw(*(getattr(self, one.name)[part] for one in fields(self)))
+
+    def to(self, device: torch.device) -> Draw:
+        return Draw(
+            *(getattr(self, one.name).to(device, non_blocking=True) for one in fields(self))
+        )
 
 
-def resample(pictures: Tensor, boxes: Boxes, size: int) -> Tensor:
-    """Boxes of N×3×H×W uint8 pictures, resized: N×3×size×size float32 in [−1, 1]."""
-    rows = _weights(boxes.top, boxes.height, pictures.shape[2], size)
-    columns = _weights(boxes.left, boxes.width, pictures.shape[3], size)
-    columns = torch.where(boxes.mirrored[:, None, None], columns.flip(1), columns)
-    seen = rows[:, None] @ pictures.float() @ columns[:, None].mT
-    return (seen / 255 - MEAN) / STD
+def draw(count: int, side: int, recipe: Recipe, generator: torch.Generator) -> Draw:
+    """Random boxes, turns and colours for N pictures of side×side, as the recipe asks."""
+
+    def even(low: float, high: float, *shape: int) -> Tensor:
+        return torch.empty(count, *shape).uniform_(low, high, generator=generator)
+
+    top, left, height, width = random_boxes(count, side, recipe.crop_min, generator)
+    turn = math.radians(recipe.rotate)
+    erased = _random_rectangles(count, recipe, generator)
+    return Draw(
+        top,
+        left,
+        height,
+        width,
+        mirrored=even(0, 1) < recipe.flip,
+        angle=even(-turn, turn),
+        colour=even(1 - recipe.colour, 1 + recipe.colour, 3),
+        sigma=even(0, recipe.blur),
+        erased=erased,
+    )
 
 
-def _weights(start: Tensor, length: Tensor, pixels: int, size: int) -> Tensor:
-    """N×size×pixels weights that resize `length` pixels from `start` to `size`."""
-    ratio = length / size
-    steps = torch.arange(size, device=start.device, dtype=torch.float32)
-    centre = start[:, None] + (steps + 0.5) * ratio[:, None]
-    reach = ratio.clamp(min=1.0)[:, None, None]
-    at = torch.arange(pixels, device=start.device, dtype=torch.float32)
-    weights = (1 - ((at + 0.5 - centre[..., None]) / reach).abs()).clamp(min=0)
-    inside = (at >= start[:, None]) & (at < (start + length)[:, None])
-    weights = weights * inside[:, None, :]
-    return weights / weights.sum(dim=2, keepdim=True)
+def centre(count: int, side: int, recipe: Recipe) -> Draw:
+    """The same for each picture: what Resize(resize), then CenterCrop(input_size) would show."""
+    shown = side * min(1.0, recipe.input_size / recipe.resize)
+    start, length = torch.full((count,), (side - shown) / 2), torch.full((count,), shown)
+    none = torch.zeros(count)
+    return Draw(
+        start,
+        start,
+        length,
+        length,
+        mirrored=none.bool(),
+        angle=none,
+        colour=torch.ones(count, 3),
+        sigma=none,
+        erased=torch.zeros(count, 4),
+    )
 
 
 def random_boxes(
-    count: int, side: int, crop_min: float, flip: float, generator: torch.Generator
-) -> Boxes:
-    """Boxes as torchvision's RandomResizedCrop draws them: share of the area from `crop_min` to 1,
-    aspect from 3/4 to 4/3 evenly on a log scale, ten tries, else the whole; whole pixels.
+    count: int, side: int, crop_min: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Top, left, height, width as torchvision's RandomResizedCrop draws them: share of the area
+    from `crop_min` to 1, aspect from 3/4 to 4/3 evenly on a log scale, ten tries, else the whole.
     """
     tries = (count, 10)
     area = side * side * torch.empty(tries).uniform_(crop_min, 1, generator=generator)
-    aspect = (
-        torch.empty(tries).uniform_(math.log(3 / 4), math.log(4 / 3), generator=generator).exp()
-    )
+    edge = math.log(4 / 3)
+    aspect = torch.empty(tries).uniform_(-edge, edge, generator=generator).exp()
     width, height = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
     fits = (width <= side) & (height <= side) & (width > 0) & (height > 0)
-    first = fits.float().argmax(dim=1, keepdim=True)
-    lucky = fits.any(dim=1)
+    first, lucky = fits.float().argmax(dim=1, keepdim=True), fits.any(dim=1)
     width = torch.where(lucky, width.gather(1, first)[:, 0], side)
     height = torch.where(lucky, height.gather(1, first)[:, 0], side)
     top = (torch.rand(count, generator=generator) * (side - height + 1)).floor()
     left = (torch.rand(count, generator=generator) * (side - width + 1)).floor()
-    return Boxes(top, left, height, width, torch.rand(count, generator=generator) < flip)
+    return top, left, height, width
 
 
-def centre_boxes(count: int, side: int, resize: int, size: int) -> Boxes:
-    """The same box for each picture: what Resize(resize), then CenterCrop(size) would show."""
-    shown = side * min(1.0, size / resize)
-    start = torch.full((count,), (side - shown) / 2)
-    length = torch.full((count,), shown)
-    return Boxes(start, start, length, length, torch.zeros(count, dtype=torch.bool))
+def _random_rectangles(count: int, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """N×4 rectangles as torchvision's RandomErasing draws them (2% to 33% of the area, aspect 0.3
+    to 3.3); of height 0 where nothing is erased.
+    """
+    side = recipe.input_size
+    tall = torch.empty(count).uniform_(0.02, 0.33, generator=generator) * side * side
+    edge = math.log(3.3)
+    aspect = torch.empty(count).uniform_(-edge, edge, generator=generator).exp()
+    height = (tall * aspect).sqrt().round().clamp(max=side - 1)
+    width = (tall / aspect).sqrt().round().clamp(max=side - 1)
+    top = (torch.rand(count, generator=generator) * (side - height + 1)).floor()
+    left = (torch.rand(count, generator=generator) * (side - width + 1)).floor()
+    chosen = torch.rand(count, generator=generator) < recipe.erase
+    return torch.stack([top, left, height * chosen, width], dim=1)
+
+
+def apply(pictures: Tensor, what: Draw, recipe: Recipe) -> Tensor:
+    """N×3×H×W uint8 pictures as the network sees them: N×3×S×S float32, normalized."""
+    size = recipe.input_size
+    seen = pictures.float() / 255
+    if what.angle.any():
+        seen = rotate(seen, what.angle)
+    rows = resize_weights(what.top, what.height, pictures.shape[2], size)
+    columns = resize_weights(what.left, what.width, pictures.shape[3], size)
+    columns = torch.where(what.mirrored[:, None, None], columns.flip(1), columns)
+    if what.sigma.any():
+        blur = blur_weights(what.sigma, size)
+        rows, columns = blur @ rows, blur @ columns
+    seen = rows[:, None] @ seen @ columns[:, None].mT
+    if (what.colour != 1).any():
+        seen = recolour(seen, what.colour)
+    mean, deviation = (
+        torch.tensor(values, device=seen.device)[:, None, None]
+        for values in NORMALIZATION[recipe.normalization]
+    )
+    seen = (seen - mean) / deviation
+    return erase(seen, what.erased) if what.erased[:, 2].any() else seen
+
+
+def resize_weights(start: Tensor, length: Tensor, pixels: int, size: int) -> Tensor:
+    """N×size×pixels weights that resize `length` pixels from `start` to `size`."""
+    ratio = length / size
+    steps = torch.arange(size, device=start.device, dtype=torch.float32)
+    middle = start[:, None] + (steps + 0.5) * ratio[:, None]
+    reach = ratio.clamp(min=1.0)[:, None, None]
+    at = torch.arange(pixels, device=start.device, dtype=torch.float32)
+    weights = (1 - ((at + 0.5 - middle[..., None]) / reach).abs()).clamp(min=0)
+    inside = (at + 0.5 > start[:, None]) & (at + 0.5 < (start + length)[:, None])
+    weights = weights * inside[:, None, :]
+    return weights / weights.sum(dim=2, keepdim=True)
+
+
+def blur_weights(sigma: Tensor, size: int) -> Tensor:
+    """N×size×size weights of a Gaussian blur along one axis."""
+    at = torch.arange(size, device=sigma.device, dtype=torch.float32)
+    away = (at[:, None] - at[None, :]).square()
+    weights = torch.exp(-away / (2 * sigma.clamp(min=1e-3).square())[:, None, None])
+    return weights / weights.sum(dim=2, keepdim=True)
+
+
+def rotate(pictures: Tensor, angle: Tensor) -> Tensor:
+    """Turned counter-clockwise about the middle, bilinear, black beyond the edge."""
+    cos, sin, none = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    turn = torch.stack([cos, -sin, none, sin, cos, none], dim=1).reshape(-1, 2, 3)
+    grid = F.affine_grid(turn, list(pictures.shape), align_corners=False)
+    return F.grid_sample(pictures, grid, align_corners=False)
+
+
+def recolour(pictures: Tensor, factors: Tensor) -> Tensor:
+    """Brightness, contrast and saturation times N×3 factors, in this order (as torchvision's)."""
+    bright, contrast, saturation = factors[:, :, None, None, None].unbind(1)
+    weights = torch.tensor(GREY, device=pictures.device)[:, None, None]
+    seen = (pictures * bright).clamp(0, 1)
+    mean = (seen * weights).sum(1, keepdim=True).mean((2, 3), keepdim=True)
+    seen = (mean + (seen - mean) * contrast).clamp(0, 1)
+    grey = (seen * weights).sum(1, keepdim=True)
+    return (grey + (seen - grey) * saturation).clamp(0, 1)
+
+
+def erase(pictures: Tensor, rectangles: Tensor) -> Tensor:
+    """Pictures with N×4 rectangles (top, left, height, width) set to 0, the mean colour."""
+    at = torch.arange(pictures.shape[2], device=pictures.device)
+    top, left, height, width = (one[:, None] for one in rectangles.unbind(1))
+    rows, columns = (at >= top) & (at < top + height), (at >= left) & (at < left + width)
+    return pictures.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)

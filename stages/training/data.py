@@ -1,4 +1,4 @@
-"""Crops from disk, as one tensor."""
+"""Crops as one tensor: decoded once, kept beside the data set, mapped into memory."""
 
 from __future__ import annotations
 
@@ -10,70 +10,96 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image as Pillow
 from torch import Tensor
 
 from pipeline.pictures import decode
-from pipeline.sample import Image
-from pipeline.trouble import Trouble
+from pipeline.sample import Image, Sample
 
 SIDE = 128  # pixels; crops of several sizes are brought to this
 
 
 @dataclass(frozen=True)
 class Crops:
-    """N×3×S×S uint8 pictures, N int64 classes, N paths relative to the folder read."""
+    """N×3×S×S uint8 pictures, N int64 classes, and the sample each came from."""
 
     pictures: Tensor
     classes: Tensor
-    paths: Sequence[str]
+    samples: Sequence[Sample]
 
     def __len__(self) -> int:
         return len(self.classes)
 
-
-def labels_of(dataset: Path) -> list[str]:
-    """The labels of a data set, sorted by name: their places are the class indices."""
-    train = dataset / "train"
-    found = sorted(
-        folder.name for folder in train.iterdir() if folder.is_dir() and any(folder.iterdir())
-    )
-    if len(found) < 2:
-        raise Trouble(
-            f"{train} holds {len(found)} label(s), two are needed: add pictures of another"
+    def take(self, places: Sequence[int]) -> Crops:
+        """Some of them, in the order given."""
+        index = torch.tensor(places, dtype=torch.int64)
+        return Crops(
+            self.pictures[index], self.classes[index], [self.samples[place] for place in places]
         )
-    return found
 
 
-def load(folder: Path, labels: Sequence[str]) -> Crops:
-    """All pictures of `folder`/<label>, in order of label and name."""
-    files = [
-        (path, index)
-        for index, label in enumerate(labels)
-        for path in sorted((folder / label).glob("*"))
-        if not path.name.startswith(".")
-    ]
+def load(samples: Sequence[Sample], labels: Sequence[str], cache: Path | None = None) -> Crops:
+    """The pictures of some samples; `cache` names a file that keeps them for the next time.
+
+    The file is mapped, not read, so a set may be larger than memory.
+    """
+    classes = torch.tensor([labels.index(sample.label) for sample in samples], dtype=torch.int64)
+    if cache is None:
+        pictures = np.empty(_shape(samples), np.uint8)
+        _fill(pictures, samples)
+    else:
+        if not cache.exists():
+            _keep(cache, samples)
+        pictures = np.load(cache, mmap_mode="c")
+    return Crops(torch.from_numpy(pictures), classes, samples)
+
+
+def _keep(cache: Path, samples: Sequence[Sample]) -> None:
+    """Decode into a mapped file, complete before it has its name; those of older data go."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    for old in cache.parent.glob(f"*{cache.name.split('-')[0]}-*"):
+        old.unlink()
+    beside = cache.with_name(f".new-{cache.name}")
+    pictures = np.lib.format.open_memmap(beside, "w+", np.uint8, _shape(samples))
+    _fill(pictures, samples)
+    pictures.flush()
+    beside.replace(cache)
+
+
+def _shape(samples: Sequence[Sample]) -> tuple[int, int, int, int]:
+    """N×3×S×S: the crops' own side where all are squares of one size, else SIDE."""
+    sizes = set()
+    for sample in samples:
+        with Pillow.open(sample.file) as picture:
+            sizes.add(picture.size)
+    width, height = sizes.pop() if len(sizes) == 1 else (SIDE, SIDE)
+    side = width if width == height else SIDE
+    return len(samples), 3, side, side
+
+
+def _fill(pictures: NDArray[np.uint8], samples: Sequence[Sample]) -> None:
+    side = pictures.shape[2]
+
+    def put(place: int) -> None:
+        image = square(decode(samples[place].file.read_bytes()), side)
+        pictures[place] = image.transpose(2, 0, 1)
+
     with ThreadPoolExecutor() as pool:
-        images = list(pool.map(lambda file: decode(file[0].read_bytes()), files))
-    return Crops(
-        stack(images),
-        torch.tensor([index for _, index in files], dtype=torch.int64),
-        [path.relative_to(folder).as_posix() for path, _ in files],
-    )
+        list(pool.map(put, range(len(samples))))
 
 
-def stack(images: Sequence[Image]) -> Tensor:
-    """Pictures as N×3×S×S uint8; of several sizes, or not square, each is brought to SIDE."""
-    if not images:
-        return torch.zeros((0, 3, SIDE, SIDE), dtype=torch.uint8)
-    height, width, _ = images[0].shape
-    if height != width or any(image.shape != images[0].shape for image in images):
-        images = [square(image, SIDE) for image in images]
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+def stack(images: Sequence[Image], side: int) -> Tensor:
+    """Crops as N×3×S×S uint8, brought to the side that the training crops had."""
+    squares = np.stack([square(image, side) for image in images])
+    return torch.from_numpy(squares).permute(0, 3, 1, 2).contiguous()
 
 
 def square(image: Image, side: int) -> Image:
-    """The middle of an H×W×3 picture as side×side."""
+    """The middle of an H×W×3 picture as side×side; the picture itself where it is that already."""
     height, width = image.shape[:2]
+    if height == width == side:
+        return image
     short = min(height, width)
     top, left = (height - short) // 2, (width - short) // 2
     middle = image[top : top + short, left : left + short]

@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-import json
+import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from pipeline.trouble import Trouble
-from stages.training.augment import centre_boxes, random_boxes, resample
+from stages.training.augment import apply, centre, draw
 from stages.training.data import Crops
-from stages.training.models import build
+from stages.training.distributed import World
+from stages.training.models import build, freeze, train_mode
 from stages.training.recipes import Recipe
 
+Numbers = dict[str, Any]
+WARM = 0.3  # share of a one-cycle run that the learning rate rises
 
-@dataclass(frozen=True)
-class Score:
-    """Means over all pictures of a set."""
 
-    loss: float
-    accuracy: float
+class Record(Protocol):
+    """Keeps what a training run leaves behind."""
+
+    def start(self, state: State, train: Crops, recipe: Recipe) -> None:
+        """Bring the state to where an interrupted run was, if there is one to go on from."""
+        ...
+
+    def epoch(self, state: State, numbers: Numbers, better: bool) -> None: ...
+
+    def interrupted(self) -> bool:
+        """Whether the user wants the run to end after this epoch."""
+        ...
+
+
+@dataclass
+class State:
+    """All that changes during training; `epoch` counts finished ones."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    epoch: int = 0
+    best: Numbers = field(default_factory=dict)
 
 
 def device_of(name: str) -> torch.device:
@@ -41,126 +60,182 @@ def fit(
     recipe: Recipe,
     seed: int,
     train: Crops,
-    val: Crops,
-    labels: int,
+    val: Crops | None,
+    labels: Sequence[str],
     device: torch.device,
-    folder: Path,
-    save: Callable[[str, nn.Module, dict[str, Any]], None],
-) -> dict[str, Any]:
-    """Train a network; returns the best epoch's numbers.
+    record: Record | None = None,
+    world: World | None = None,
+) -> State:
+    """Train a network on `train`; `val`, if given, says which epoch was the best.
 
-    `save(name, network, numbers)` is called for "last" after each epoch and for "best" whenever
-    validation accuracy rises (or stays, at a lower loss). One line an epoch goes to
-    `folder`/metrics.jsonl, the same numbers to TensorBoard. Raises Trouble where loss overflows.
+    Raises Trouble where the loss overflows.
     """
+    world = world or World()
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    network = build(recipe.model, labels).to(device)
-    optimizer = _optimizer(recipe, network)
+    torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
+    network = build(recipe, len(labels)).to(device)
+    state = State(network, _optimizer(recipe, network), torch.Generator().manual_seed(seed))
+    if record:
+        record.start(state, train, recipe)
+    model = world.prepare(network)
+    pictures = _resident(train.pictures, device)
+    classes = train.classes.to(device)
+    weights = _label_weights(train, len(labels))
+    loss_weights = weights.to(device) if recipe.balance == "weights" else None
     steps = -(-len(train) // recipe.batch)
-    schedule = _schedule(recipe, optimizer, steps)
-    pictures, classes = train.pictures.to(device), train.classes.to(device)
-    best: dict[str, Any] = {}
-    bar = tqdm(total=recipe.epochs * len(train), unit=" pictures", desc="train", dynamic_ncols=True)
-    with (
-        bar,
-        SummaryWriter(str(folder / "tensorboard")) as board,
-        open(folder / "metrics.jsonl", "w") as log,
-    ):
-        for epoch in range(1, recipe.epochs + 1):
-            began = time.monotonic()
-            rate = schedule.get_last_lr()[0]
-            network.train()
-            total = torch.zeros(2, device=device)
-            for batch in torch.randperm(len(train), generator=generator).split(recipe.batch):
-                boxes = random_boxes(
-                    len(batch), pictures.shape[2], recipe.crop_min, recipe.flip, generator
-                )
-                batch = batch.to(device)
-                logits = network(resample(pictures[batch], boxes.to(device), recipe.input_size))
-                target = classes[batch]
-                loss = F.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-                if recipe.schedule == "one_cycle":
-                    schedule.step()
-                right = (logits.detach().argmax(1) == target).sum()
-                total += torch.stack([loss.detach() * len(batch), right])
-                bar.update(len(batch))
-            if recipe.schedule == "step":
-                schedule.step()
-            trained = Score(*(total / len(train)).tolist())
-            if not torch.isfinite(total).all():
-                raise Trouble(f"loss is not finite in epoch {epoch}: try a lower --lr")
-            checked = score(predict(network, val.pictures, recipe, device), val.classes)
-            numbers: dict[str, Any] = {
-                "epoch": epoch,
-                "data/trainloss": trained.loss,
-                "data/trainacc": trained.accuracy,
-                "data/valloss": checked.loss,
-                "data/valacc": checked.accuracy,
-                "lr": rate,
-                "seconds": round(time.monotonic() - began, 4),
-            }
-            for tag in ("data/trainloss", "data/trainacc", "data/valloss", "data/valacc", "lr"):
-                board.add_scalar(tag, numbers[tag], epoch)
-            log.write(json.dumps(numbers) + "\n")
-            log.flush()
-            if not best or _rank(numbers) > _rank(best):
-                best = numbers
-                save("best", network, numbers)
-            bar.set_postfix(
-                epoch=epoch,
-                loss=round(trained.loss, 3),
-                val=round(checked.accuracy, 3),
-                best=round(best["data/valacc"], 3),
+    bar = tqdm(
+        total=recipe.epochs * len(train),
+        initial=state.epoch * len(train),
+        desc="train",
+        unit=" pictures",
+        dynamic_ncols=True,
+        disable=not (record and world.writes),
+    )
+    while state.epoch < recipe.epochs:
+        began = time.monotonic()
+        if recipe.freeze and recipe.unfreeze_at == state.epoch + 1:
+            freeze(network, recipe, frozen=False)
+        train_mode(network)
+        total = torch.zeros(2, device=device)
+        for step, batch in enumerate(_order(train, weights, recipe, state.generator)):
+            rate = learning_rate(recipe, state.epoch, state.epoch + step / steps)
+            for group in state.optimizer.param_groups:
+                group["lr"] = rate
+            what = draw(len(batch), pictures.shape[2], recipe, state.generator)
+            mine = world.part(len(batch))
+            part = batch[mine]
+            seen = apply(_pick(pictures, part, device), what[mine].to(device), recipe)
+            target = classes[part.to(device)]
+            logits = model(seen)
+            losses = F.cross_entropy(
+                logits,
+                target,
+                weight=loss_weights,
+                label_smoothing=recipe.label_smoothing,
+                reduction="none",
             )
-        save("last", network, numbers)
-    return best
+            state.optimizer.zero_grad(set_to_none=True)
+            (losses.sum() * world.size / len(batch)).backward()
+            state.optimizer.step()
+            right = (logits.detach().argmax(1) == target).sum()
+            total += torch.stack([losses.detach().sum(), right])
+            bar.update(len(batch))
+        trainloss, trainacc = (world.sum(total) / len(train)).tolist()
+        if not math.isfinite(trainloss):
+            raise Trouble(f"the loss is no longer finite in epoch {state.epoch + 1}: lower --lr")
+        state.epoch += 1
+        numbers = {
+            "epoch": state.epoch,
+            "data/trainloss": trainloss,
+            "data/trainacc": trainacc,
+            **(_validate(network, val, recipe, device, world) if val else {}),
+            "lr": rate,
+            "seconds": round(time.monotonic() - began, 4),
+        }
+        better = val is not None and (not state.best or _rank(numbers) > _rank(state.best))
+        if better:
+            state.best = numbers
+        if record and world.writes:
+            record.epoch(state, numbers, better)
+        said = {"epoch": str(state.epoch), "loss": f"{trainloss:.3f}"}
+        bar.set_postfix(said | _spoken(numbers, state.best))
+        if recipe.patience and val and state.epoch - state.best["epoch"] >= recipe.patience:
+            break
+        if record and record.interrupted():
+            break
+    bar.close()
+    return state
 
 
-def _rank(numbers: dict[str, Any]) -> tuple[float, float]:
-    return numbers["data/valacc"], -numbers["data/valloss"]
-
-
-def preprocess(pictures: Tensor, recipe: Recipe) -> Tensor:
-    """N×3×S×S uint8 crops as the network sees them in validation and prediction."""
-    boxes = centre_boxes(len(pictures), pictures.shape[2], recipe.resize, recipe.input_size)
-    return resample(pictures, boxes.to(pictures.device), recipe.input_size)
+def learning_rate(recipe: Recipe, epoch: int, progress: float) -> float:
+    """The rate after `epoch` whole epochs, `progress` of them with the part begun."""
+    if recipe.schedule == "constant":
+        return recipe.lr
+    if recipe.schedule == "step":
+        return recipe.lr * recipe.step_gamma ** (epoch // recipe.step_epochs)
+    share = progress / recipe.epochs  # one cycle: up from 1/25, down to 1/10,000, on cosines
+    low, far = (1 / 25, share / WARM) if share < WARM else (1e-4, (1 - share) / (1 - WARM))
+    return recipe.lr * (low + (1 - low) * (1 - math.cos(math.pi * far)) / 2)
 
 
 @torch.inference_mode()
 def predict(network: nn.Module, pictures: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
     """N×labels logits (on the CPU) of N×3×S×S uint8 crops, in batches."""
     network.eval()
-    parts = [
-        network(preprocess(part.to(device), recipe)).float().cpu() for part in pictures.split(512)
-    ]
+    parts = []
+    for part in pictures.split(512):
+        what = centre(len(part), part.shape[2], recipe).to(device)
+        seen = apply(part.to(device), what, recipe)
+        logits = network(seen)
+        if recipe.flip_test:
+            logits = (logits + network(seen.flip(3))) / 2
+        parts.append(logits.float().cpu())
     return torch.cat(parts)
 
 
-def score(logits: Tensor, classes: Tensor) -> Score:
-    """Mean cross entropy and accuracy."""
-    loss = F.cross_entropy(logits, classes).item()
-    return Score(loss, (logits.argmax(1) == classes).float().mean().item())
+def _validate(
+    network: nn.Module, val: Crops, recipe: Recipe, device: torch.device, world: World
+) -> Numbers:
+    mine = world.part(len(val))
+    total = torch.zeros(2, dtype=torch.float64, device=device)
+    if mine.start < mine.stop:
+        logits, classes = predict(network, val.pictures[mine], recipe, device), val.classes[mine]
+        loss = F.cross_entropy(logits, classes, reduction="sum").double()
+        right = (logits.argmax(1) == classes).sum().double()
+        total += torch.stack([loss, right]).to(device)
+    loss, accuracy = (world.sum(total) / len(val)).tolist()
+    return {"data/valloss": loss, "data/valacc": accuracy}
 
 
-def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.SGD:
-    weights = [one for one in network.parameters() if one.ndim > 1]
-    others = [one for one in network.parameters() if one.ndim <= 1]
+def _rank(numbers: Numbers) -> tuple[float, float]:
+    return numbers["data/valacc"], -numbers["data/valloss"]
+
+
+def _spoken(numbers: Numbers, best: Numbers) -> dict[str, str]:
+    said = {"val": numbers, "best": best}
+    return {name: f"{one['data/valacc']:.1%}" for name, one in said.items() if "data/valacc" in one}
+
+
+def _resident(pictures: Tensor, device: torch.device) -> Tensor:
+    """The pictures on the device where they take at most half of its free memory."""
+    if device.type != "cuda":
+        return pictures
+    free, _ = torch.cuda.mem_get_info(device)
+    return pictures.to(device) if pictures.nbytes < free / 2 else pictures
+
+
+def _pick(pictures: Tensor, part: Tensor, device: torch.device) -> Tensor:
+    """A batch on the device, from there or from (mapped) memory."""
+    if pictures.device == device or device.type == "cpu":
+        return pictures[part.to(pictures.device)]
+    return pictures[part].pin_memory().to(device, non_blocking=True)
+
+
+def _label_weights(train: Crops, labels: int) -> Tensor:
+    """A weight a label, inverse to its size, 1 on average over the pictures."""
+    counts = torch.bincount(train.classes, minlength=labels).clamp(min=1)
+    return len(train) / (labels * counts.float())
+
+
+def _order(
+    train: Crops, weights: Tensor, recipe: Recipe, generator: torch.Generator
+) -> Sequence[Tensor]:
+    """The places of an epoch's pictures, batch by batch."""
+    if recipe.balance == "sampler":
+        drawn = torch.multinomial(weights[train.classes], len(train), True, generator=generator)
+    else:
+        drawn = torch.randperm(len(train), generator=generator)
+    return torch.split(drawn, recipe.batch)
+
+
+def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     groups: list[dict[str, Any]] = [
-        {"params": weights, "weight_decay": recipe.weight_decay},
-        {"params": others},
+        {
+            "params": [one for one in network.parameters() if one.ndim > 1],
+            "weight_decay": recipe.weight_decay,
+        },
+        {"params": [one for one in network.parameters() if one.ndim <= 1]},
     ]
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=recipe.lr)
     return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
-
-
-def _schedule(
-    recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    if recipe.schedule == "step":
-        return torch.optim.lr_scheduler.StepLR(optimizer, recipe.step_epochs, recipe.step_gamma)
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.lr, total_steps=recipe.epochs * steps + 1, cycle_momentum=False
-    )

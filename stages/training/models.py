@@ -1,12 +1,21 @@
-"""Networks by name."""
+"""Networks by name: simpleconv3, resnet9, and all of torchvision's with a head for our labels."""
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Callable
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.settings import near_misses
+from pipeline.trouble import Trouble, Usage
+from stages.training.recipes import Recipe
 
 
 def simpleconv3(labels: int) -> nn.Sequential:
-    """The published small network: logits N×labels from N×3×48×48 in [−1, 1].
+    """The published small network: logits N×labels from N×3×48×48.
 
     Three 3×3 convolutions of stride 2 without padding (48 → 23 → 11 → 5 pixels), each with batch
     norm and ReLU, then 1200 → 1200 → 128 → labels.
@@ -19,9 +28,169 @@ def simpleconv3(labels: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-MODELS = {"simpleconv3": simpleconv3}
+class Residual(nn.Module):
+    """x + layers(x)."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.add(x, self.layers(x))
 
 
-def build(name: str, labels: int) -> nn.Module:
-    """A network with fresh weights (drawn from torch's global generator)."""
-    return MODELS[name](labels)
+def resnet9(labels: int) -> nn.Sequential:
+    """A small residual network for small pictures: logits N×labels from N×3×S×S, S ≥ 32.
+
+    The shape that DAWNBench's CIFAR-10 winners made common, a fourth as wide in each layer.
+    """
+
+    def block(before: int, after: int, stride: int = 1) -> nn.Sequential:
+        convolution = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
+        return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU())
+
+    return nn.Sequential(
+        block(3, 32),
+        block(32, 64, 2),
+        Residual(block(64, 64), block(64, 64)),
+        block(64, 128, 2),
+        block(128, 128, 2),
+        Residual(block(128, 128), block(128, 128)),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(128, labels),
+    )
+
+
+OWN: dict[str, Callable[[int], nn.Module]] = {"simpleconv3": simpleconv3, "resnet9": resnet9}
+
+
+def build(recipe: Recipe, labels: int, start: bool = True) -> nn.Module:
+    """The recipe's network with fresh last layers (drawn from torch's global generator).
+
+    `start=False` leaves out its pretrained weights, for a network that is to be loaded anyway.
+    Raises Usage for an unknown name, Trouble where weights cannot be had.
+    """
+    weights = recipe.weights if start else "none"
+    if recipe.model in OWN:
+        if weights == "DEFAULT":
+            raise Usage(f"{recipe.model} has no pretrained weights: give --weights none or a file")
+        network = OWN[recipe.model](labels)
+    else:
+        network = _from_torchvision(recipe, labels, weights)
+    if weights not in ("none", "DEFAULT"):
+        _load_backbone(network, Path(weights))
+    if recipe.freeze:
+        freeze(network, recipe, frozen=True)
+    return network
+
+
+def _from_torchvision(recipe: Recipe, labels: int, weights: str) -> nn.Module:
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if recipe.model not in known:
+        raise Usage(
+            f"--model {recipe.model} is unknown; {near_misses(recipe.model, [*OWN, *known])}"
+        )
+    network: nn.Module = models.get_model(recipe.model, weights=None)
+    if weights == "DEFAULT":
+        network.load_state_dict(_pretrained(recipe.model), strict=False)
+    if getattr(network, "aux_logits", False):
+        setattr(network, "aux_logits", False)  # noqa: B010
+        for name in ("aux1", "aux2", "AuxLogits"):
+            if hasattr(network, name):
+                setattr(network, name, None)
+    _replace_head(network, recipe.head_hidden, labels)
+    return network
+
+
+def _pretrained(name: str) -> dict[str, Tensor]:
+    """Torchvision's weights, from torch's cache or the network; never unpickled."""
+    from torchvision import models
+
+    entry = models.get_model_weights(name).DEFAULT
+    try:
+        state: dict[str, Tensor] = entry.get_state_dict(
+            progress=True, check_hash=True, weights_only=True
+        )
+    except (URLError, OSError) as error:
+        file = entry.url.rsplit("/", 1)[-1]
+        raise Trouble(
+            f"pretrained weights for {name} cannot be downloaded ({error}): fetch {entry.url} and "
+            f"put {file} into {torch.hub.get_dir()}/checkpoints, or train with --weights none"
+        ) from error
+    return state
+
+
+def _load_backbone(network: nn.Module, path: Path) -> None:
+    """Weights of a file (.safetensors, or .pth of tensors only), where names and shapes fit."""
+    from pickle import UnpicklingError
+
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, UnpicklingError, RuntimeError) as error:
+        raise Trouble(f"--weights {path} cannot be read: {str(error).splitlines()[0]}") from error
+    own = network.state_dict()
+    fitting = {
+        name: value
+        for name, value in state.items()
+        if name in own and own[name].shape == value.shape
+    }
+    if not fitting:
+        raise Trouble(f"--weights {path} fits no layer of this network")
+    network.load_state_dict(fitting, strict=False)
+
+
+def _replace_head(network: nn.Module, hidden: int, labels: int) -> None:
+    """Put layers for our labels in place of the last one, or (`hidden`) of all linear ones."""
+    layers = [(name, one) for name, one in network.named_modules() if isinstance(one, nn.Linear)]
+    if not layers:  # squeezenet ends in a 1×1 convolution
+        name, last = [one for one in network.named_modules() if isinstance(one[1], nn.Conv2d)][-1]
+        _set(network, name, nn.Conv2d(last.in_channels, labels, last.kernel_size))
+        return
+    if hidden:
+        top = layers[-1][0].split(".")[0]
+        inputs = next(one.in_features for name, one in layers if name.split(".")[0] == top)
+        head = (nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(0.2), nn.Linear(hidden, labels))
+        _set(network, top, nn.Sequential(*head))
+        return
+    name, layer = layers[-1]
+    _set(network, name, nn.Linear(layer.in_features, labels))
+
+
+def head_of(network: nn.Module, recipe: Recipe) -> nn.Module:
+    """The layers that are new: all of a head with hidden units, else the last linear layer."""
+    names = [name for name, one in network.named_modules() if isinstance(one, nn.Linear)]
+    if not names:
+        return [one for one in network.modules() if isinstance(one, nn.Conv2d)][-1]
+    return network.get_submodule(names[-1].split(".")[0] if recipe.head_hidden else names[-1])
+
+
+def freeze(network: nn.Module, recipe: Recipe, frozen: bool) -> None:
+    """Leave all but the head out of training, or take it in again."""
+    network.requires_grad_(not frozen)
+    head_of(network, recipe).requires_grad_(True)
+
+
+def train_mode(network: nn.Module) -> None:
+    """Training mode, but for layers without a weight in training: their batch norm stays still."""
+    network.train()
+    for module in network.modules():
+        parameters = list(module.parameters(recurse=False))
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not any(
+            one.requires_grad for one in parameters
+        ):
+            module.eval()
+
+
+def _set(network: nn.Module, name: str, layer: nn.Module) -> None:
+    parent, _, last = name.rpartition(".")
+    setattr(network.get_submodule(parent), last, layer)

@@ -8,50 +8,123 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that shapes the weights; the defaults are the `default` recipe."""
+    """Everything that shapes the weights; the defaults are the recipe `default`."""
 
     model: str = "simpleconv3"
-    """The network."""
+    """The network: simpleconv3, or any classification model of torchvision by its name."""
+    weights: str = "none"
+    """What it starts from: none, DEFAULT (torchvision's pretrained), or a file."""
+    freeze: bool = False
+    """Train the new last layers only; the rest, batch norm included, stays as it is."""
+    unfreeze_at: int = 0
+    """Epoch from which a frozen network is trained as a whole; 0 is never."""
+    head_hidden: int = 0
+    """Units of a hidden layer in the new head; 0 replaces the last layer alone."""
     epochs: int = 60
     """Passes over the training pictures."""
+    patience: int = 0
+    """Stop after this many epochs without a better validation score; 0 never stops early."""
     batch: int = 64
-    """Pictures a step."""
-    lr: float = 0.1
-    """Learning rate: the peak of `one_cycle`, the start of `step`."""
+    """Pictures a step, over all processes together."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """How gradients become steps."""
+    lr: float = 0.05
+    """Learning rate: the peak of `one_cycle`, the start of the others."""
     momentum: float = 0.9
     """SGD's momentum."""
     nesterov: bool = True
     """Nesterov's form of it."""
     weight_decay: float = 5e-4
     """L2 penalty on weights (not on biases and batch norm)."""
-    schedule: Literal["one_cycle", "step"] = "one_cycle"
-    """Learning rate: up and down once over the run, or by `step_gamma` every `step_epochs`."""
+    schedule: Literal["one_cycle", "step", "constant"] = "one_cycle"
+    """Learning rate: up and down once, down by `step_gamma` every `step_epochs`, or level."""
     step_epochs: int = 100
     """Epochs between two drops of schedule `step`."""
     step_gamma: float = 0.1
     """Factor of each drop of schedule `step`."""
     label_smoothing: float = 0.05
     """Share of the target given to the other labels."""
+    balance: Literal["none", "weights", "sampler"] = "none"
+    """Labels of unequal size: as they are, weighted in the loss, or drawn equally often."""
     input_size: int = 48
     """Side of what the network sees, in pixels."""
-    resize: int = 56
+    resize: int = 48
     """Side a crop is brought to for validation and prediction, before the centre is taken."""
-    crop_min: float = 0.4
+    normalization: Literal["half", "imagenet"] = "half"
+    """Pixel values to [−1, 1], or by ImageNet's mean and deviation."""
+    crop_min: float = 0.5
     """Smallest share of the crop's area that training looks at."""
     flip: float = 0.5
     """Chance of a mirror image in training."""
+    rotate: float = 10.0
+    """Largest random rotation in degrees, before the random crop."""
+    colour: float = 0.2
+    """Largest random change of brightness, contrast and saturation, as a share."""
+    blur: float = 0.0
+    """Largest sigma of a random blur, in pixels of the input."""
+    erase: float = 0.0
+    """Chance that a random rectangle is blanked."""
+    flip_test: bool = True
+    """Average the answers for a picture and its mirror image in validation and prediction."""
 
 
 RECIPES = {
     "default": Recipe(),
-    # The published loop to the letter: see `simpleconv3` in models.py for its network.
+    # The published loop of the none/smile and four-label jobs, to the letter.
     "classic": Recipe(
         epochs=300,
+        lr=0.1,
         nesterov=False,
         weight_decay=0.0,
         schedule="step",
         label_smoothing=0.0,
         resize=64,
         crop_min=0.08,
+        rotate=0.0,
+        colour=0.0,
+        flip_test=False,
     ),
+    # The published seven-label job: last layer of a frozen pretrained network.
+    "mobilenet_v3_small": Recipe(
+        model="mobilenet_v3_small",
+        weights="DEFAULT",
+        freeze=True,
+        epochs=20,
+        batch=32,
+        optimizer="adam",
+        lr=0.01,
+        weight_decay=0.0,
+        schedule="constant",
+        label_smoothing=0.0,
+        input_size=224,
+        resize=256,
+        normalization="imagenet",
+        crop_min=0.08,
+        rotate=0.0,
+        colour=0.0,
+        flip_test=False,
+    ),
+    # The published five-label job (CK+48): new classifier 9216 → 1000 → labels, dropout 0.2.
+    "alexnet": Recipe(
+        model="alexnet",
+        weights="DEFAULT",
+        freeze=True,
+        head_hidden=1000,
+        epochs=8,
+        batch=32,
+        lr=0.003,
+        nesterov=False,
+        weight_decay=0.0,
+        schedule="constant",
+        label_smoothing=0.0,
+        input_size=224,
+        resize=255,
+        normalization="imagenet",
+        crop_min=0.08,
+        rotate=30.0,
+        colour=0.0,
+        flip_test=False,
+    ),
+    # The highest accuracy whatever the size, from nothing.
+    "best": Recipe(model="resnet9", epochs=80, lr=0.1, input_size=64, resize=64, erase=0.25),
 }

@@ -1,0 +1,207 @@
+"""Every picture format people have comes out in its right colours, whatever its file is called."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pillow_heif
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from pipeline.pictures import decode, encode
+from pipeline.sample import Image, Reject, Sample
+from stages.normalize import Normalize
+
+pillow_heif.register_heif_opener(thumbnails=False)
+
+ROWS, COLUMNS = np.mgrid[0:96, 0:128]
+GREY: Image = (COLUMNS * 255 // 127).astype(np.uint8)
+RGB: Image = np.dstack(
+    [COLUMNS * 255 // 127, ROWS * 255 // 95, 255 - (ROWS + COLUMNS) * 255 // 222]
+).astype(np.uint8)
+ALPHA: Image = (ROWS * 255 // 95).astype(np.uint8)
+PICTURE = Pillow.fromarray(RGB)
+Made = tuple[bytes, Image]
+
+
+def saved(picture: Pillow.Image, form: str, **options: Any) -> bytes:
+    target = io.BytesIO()
+    picture.save(target, form, **options)
+    return target.getvalue()
+
+
+def written(suffix: str, values: NDArray[Any]) -> bytes:
+    """Encoded by OpenCV, which writes depths that Pillow cannot; channels in its own order."""
+    done, data = cv2.imencode(suffix, values)
+    assert done
+    return bytes(data)
+
+
+def grey(values: NDArray[Any]) -> Image:
+    return np.repeat(values.astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def on_white(rgb: Image, alpha: Image) -> Image:
+    share = alpha[:, :, None] / 255
+    return np.asarray(np.rint(rgb * share + 255 * (1 - share)), dtype=np.uint8)
+
+
+def plain(form: str, **options: Any) -> Callable[[], Made]:
+    return lambda: (saved(PICTURE, form, **options), RGB)
+
+
+def as_mode(mode: str, form: str, **options: Any) -> Callable[[], Made]:
+    picture = PICTURE.convert(mode)
+    return lambda: (saved(picture, form, **options), np.asarray(picture.convert("RGB")))
+
+
+def deep(values: NDArray[Any], form: str, expected: NDArray[Any]) -> Callable[[], Made]:
+    return lambda: (saved(Pillow.fromarray(values), form), grey(expected))
+
+
+def many(form: str, **options: Any) -> Callable[[], Made]:
+    """Several pictures in one file: the first one counts."""
+    others = [Pillow.fromarray(255 - RGB), Pillow.fromarray(RGB[::-1].copy())]
+    return plain(form, save_all=True, append_images=others, **options)
+
+
+def animation() -> Made:
+    first = PICTURE.quantize(64)
+    other = Pillow.fromarray(255 - RGB).quantize(64)
+    data = saved(first, "GIF", save_all=True, append_images=[other], duration=50, loop=0)
+    return data, np.asarray(first.convert("RGB"))
+
+
+def translucent(form: str, **options: Any) -> Callable[[], Made]:
+    picture = PICTURE.copy()
+    picture.putalpha(Pillow.fromarray(ALPHA))
+    return lambda: (saved(picture, form, **options), on_white(RGB, ALPHA))
+
+
+def translucent_grey() -> Made:
+    picture = Pillow.merge("LA", (Pillow.fromarray(GREY), Pillow.fromarray(ALPHA)))
+    return saved(picture, "PNG"), on_white(grey(GREY), ALPHA)
+
+
+def keyed_palette() -> Made:
+    """One palette entry is transparent: white in its place."""
+    picture = PICTURE.quantize(16)
+    expected = np.asarray(picture.convert("RGB")).copy()
+    expected[np.asarray(picture) == 3] = 255
+    return saved(picture, "PNG", transparency=3), expected
+
+
+def bgr(depth: int) -> NDArray[Any]:
+    return (RGB[:, :, ::-1].astype(np.uint16) * 257) if depth == 16 else RGB[:, :, ::-1]
+
+
+FORMATS: dict[str, tuple[Callable[[], Made], int]] = {
+    "JPEG baseline": (plain("JPEG", quality=95, subsampling=0), 6),
+    "JPEG progressive": (plain("JPEG", quality=95, subsampling=0, progressive=True), 6),
+    "JPEG grey": (as_mode("L", "JPEG", quality=95), 4),
+    "JPEG CMYK": (as_mode("CMYK", "JPEG", quality=95), 10),
+    "PNG": (plain("PNG"), 5),
+    "PNG palette": (as_mode("P", "PNG"), 110),
+    "PNG palette with a transparent entry": (keyed_palette, 110),
+    "PNG 1-bit": (as_mode("1", "PNG"), 110),
+    "PNG RGBA": (translucent("PNG"), 6),
+    "PNG grey with alpha": (translucent_grey, 5),
+    "PNG 16-bit grey": (deep(GREY.astype(np.uint16) * 257, "PNG", GREY), 4),
+    "PNG 16-bit dim grey": (deep(GREY.astype(np.uint16) * 100, "PNG", GREY * 100.0 / 257), 4),
+    "PNG 16-bit colour": (lambda: (written(".png", bgr(16)), RGB), 5),
+    "WebP": (plain("WEBP", quality=95), 14),
+    "WebP lossless": (plain("WEBP", lossless=True), 5),
+    "WebP with alpha": (translucent("WEBP", lossless=True, exact=True), 6),
+    "AVIF": (plain("AVIF", quality=95), 14),
+    "HEIC": (plain("HEIF", quality=95), 14),
+    "GIF animation": (animation, 110),
+    "TIFF": (plain("TIFF"), 5),
+    "TIFF LZW": (plain("TIFF", compression="tiff_lzw"), 5),
+    "TIFF of several pages": (many("TIFF"), 5),
+    "TIFF CMYK": (as_mode("CMYK", "TIFF"), 5),
+    "TIFF 16-bit grey": (deep(GREY.astype(np.uint16) * 257, "TIFF", GREY), 4),
+    "TIFF 16-bit colour": (lambda: (written(".tiff", bgr(16)), RGB), 5),
+    "TIFF float, 0 to 1": (deep((GREY / 255).astype(np.float32), "TIFF", GREY), 4),
+    "TIFF float, 0 to 255": (deep(GREY.astype(np.float32), "TIFF", GREY), 4),
+    "TIFF 32-bit grey": (deep(GREY.astype(np.int32) * 1000, "TIFF", GREY), 4),
+    "BMP": (plain("BMP"), 5),
+    "MPO": (many("MPO", quality=95, subsampling=0), 8),
+    "JPEG 2000": (plain("JPEG2000"), 5),
+    "ICO": (plain("ICO", sizes=[(128, 96)]), 5),
+    "PPM": (plain("PPM"), 5),
+    "PGM": (as_mode("L", "PPM"), 4),
+    "PGM 16-bit": (lambda: (written(".pgm", GREY.astype(np.uint16) * 257), grey(GREY)), 4),
+    "TGA": (plain("TGA"), 5),
+    "TGA compressed": (plain("TGA", compression="tga_rle"), 5),
+}
+
+
+def normalized(folder: Path, name: str, data: bytes) -> Image:
+    """What a reader of the stage's output sees."""
+    file = folder / name
+    file.write_bytes(data)
+    result = Normalize()(Sample(f"smile/{name}", "smile", file))
+    return decode(result.encoded if result.encoded is not None else encode(result.image))
+
+
+def difference(one: Image, other: Image) -> tuple[float, int]:
+    """Mean and largest difference of two pictures of the same shape."""
+    assert one.shape == other.shape
+    apart = np.abs(one.astype(int) - other)
+    return float(apart.mean()), int(apart.max())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_format_comes_out_in_its_colours(name: str, tmp_path: Path) -> None:
+    make, tolerance = FORMATS[name]
+    data, expected = make()
+    suffix = ".tga" if name.startswith("TGA") else ".bin"
+    mean, largest = difference(normalized(tmp_path, f"one{suffix}", data), expected)
+    assert mean < 4
+    assert largest <= tolerance
+
+
+@pytest.mark.parametrize("name", ["one.png", "one.txt", "one", "one.JPG.png", ".jpg", "one.tga"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "HEIF", "BMP", "GIF"])
+def test_the_content_counts_not_the_suffix(form: str, name: str, tmp_path: Path) -> None:
+    seen = normalized(tmp_path, name, saved(PICTURE, form))
+    assert difference(seen, RGB)[0] < 12
+
+
+def test_a_targa_signed_at_its_end_needs_no_suffix(tmp_path: Path) -> None:
+    assert difference(normalized(tmp_path, "one", saved(PICTURE, "TGA")), RGB)[0] < 2
+
+
+def test_the_same_dim_picture_is_as_dark_as_a_pgm_as_it_is_as_a_png(tmp_path: Path) -> None:
+    values = (GREY.astype(np.uint16) + 40) * 60
+    png = normalized(tmp_path, "one.png", written(".png", values))
+    pgm = normalized(tmp_path, "one.pgm", written(".pgm", values))
+    assert difference(png, grey(values // 257))[1] <= 4
+    assert difference(pgm, png)[1] <= 4
+
+
+def test_floating_point_holes_become_black_not_noise(tmp_path: Path) -> None:
+    values = (GREY / 255).astype(np.float32)
+    values[10:20, 10:20] = np.nan
+    values[30:40, 30:40] = np.inf
+    seen = normalized(tmp_path, "one.tif", saved(Pillow.fromarray(values), "TIFF"))
+    assert seen[12:18, 12:18].max() < 12
+    assert seen[32:38, 32:38].max() < 12
+    assert difference(seen[50:], grey(GREY)[50:])[1] <= 4
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"%!PS-Adobe-3.0 EPSF-3.0\n", b"%PDF-1.7\n", b"8BPS\0\1", b"<svg xmlns='http://x'>"]
+    + [b"<?xml version='1.0'?>\n<!-- drawn -->\n<SVG>", b"\xc5\xd0\xd3\xc6", b"gimp xcf file\0"],
+)
+def test_formats_that_are_not_opened_are_called_so(beginning: bytes, tmp_path: Path) -> None:
+    with pytest.raises(Reject) as caught:
+        normalized(tmp_path, "one.jpg", beginning + bytes(300))
+    assert caught.value.reason == "unsupported_format"

@@ -1,0 +1,369 @@
+"""Runner: only what must be redone is redone, and every picture has exactly one row a stage."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from pipeline.executors import Executor, Serial
+from pipeline.ledger import Ledger
+from pipeline.pictures import decode, encode
+from pipeline.runner import Runner
+from pipeline.sample import Reject, Sample
+from pipeline.step import PictureStage, Step
+from pipeline.trouble import Trouble
+from stages.dedupe import Dedupe
+from stages.split import Split
+
+
+@dataclass(frozen=True)
+class Take:
+    """Takes a JPEG of the user's over byte for byte. Each call is a line of the file `log`."""
+
+    version: ClassVar[int] = 1
+    log: str = ""
+
+    def models(self) -> tuple[Path, ...]:
+        return ()
+
+    def __call__(self, sample: Sample) -> Sample:
+        self.note("take", sample)
+        data = sample.file.read_bytes()
+        if not data:
+            raise Reject("empty")
+        return sample.with_bytes(data, decode(data))
+
+    def note(self, stage: str, sample: Sample) -> None:
+        if self.log:
+            with open(self.log, "a", encoding="utf-8") as log:
+                log.write(f"{stage} {sample.key}\n")
+
+
+@dataclass(frozen=True)
+class Mark(Take):
+    """Adds a fact and leaves the pixels alone; drops dark pictures."""
+
+    def __call__(self, sample: Sample) -> Sample:
+        self.note("mark", sample)
+        mean = round(float(sample.image.mean()), 1)
+        if mean < 20:
+            raise Reject("dark", mean=mean)
+        return sample.with_facts(mean=mean)
+
+
+@dataclass(frozen=True)
+class Brighten(Take):
+    """Other pixels: each value times `scale`."""
+
+    scale: float = 1.5
+
+    def __call__(self, sample: Sample) -> Sample:
+        self.note("lips", sample)
+        return sample.with_image(np.clip(sample.image * self.scale, 0, 255).astype(np.uint8))
+
+
+def chain(log: str = "", scale: float = 1.5, take: PictureStage | None = None) -> list[Step]:
+    return [
+        Step("take", take or Take(log), "taken", None),
+        Step("mark", Mark(log), "marked", "take"),
+        Step("unique", Dedupe(), "unique", "mark", whole_set=True),
+        Step("lips", Brighten(log, scale), "lips", "unique"),
+        Step("split", Split(val=0.5), "dataset", "lips", whole_set=True),
+    ]
+
+
+def picture(seed: int, brightest: int = 256) -> bytes:
+    return encode(np.random.default_rng(seed).integers(0, brightest, (24, 32, 3), np.uint8))
+
+
+def put(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+@dataclass(frozen=True)
+class Home:
+    """A raw folder, a processed folder, and what became of the pictures."""
+
+    path: Path
+
+    @property
+    def log(self) -> str:
+        return str(self.path / "calls")
+
+    def put(self, key: str, data: bytes) -> Path:
+        return put(self.path / "raw" / key, data)
+
+    def run(
+        self,
+        steps: list[Step] | None = None,
+        executor: Executor | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> list[str]:
+        """Bring the steps up to date as one command does; returns what was said."""
+        said: list[str] = []
+        processed = self.path / "processed"
+        processed.mkdir(exist_ok=True)
+        with Ledger(processed / "ledger.sqlite") as ledger, executor or Serial() as running:
+            runner = Runner(self.path / "raw", processed, ledger, running, say or said.append)
+            for step in steps or chain(self.log):
+                runner.run(step)
+        return said
+
+    def calls(self) -> list[str]:
+        """The calls of stages since the last time this was asked."""
+        log = Path(self.log)
+        lines = log.read_text().splitlines() if log.exists() else []
+        log.unlink(missing_ok=True)
+        return sorted(lines)
+
+    def rows(self, columns: str = "*", where: str = "1") -> list[tuple[Any, ...]]:
+        connection = sqlite3.connect(self.path / "processed" / "ledger.sqlite")
+        query = f"SELECT {columns} FROM outcome WHERE {where} ORDER BY stage, key"
+        rows = connection.execute(query).fetchall()
+        connection.close()
+        return rows
+
+    def tree(self, folder: str = "processed") -> dict[str, str]:
+        """Digests of all files by path, but of the ledger and the lock."""
+        paths = [path for path in (self.path / folder).rglob("*") if path.is_file()]
+        return {
+            str(path.relative_to(self.path)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in paths
+            if not path.name.startswith(("ledger.sqlite", ".lock"))
+        }
+
+    def output(self, stage: str, key: str) -> Path:
+        ((output,),) = self.rows("output", f"stage = '{stage}' AND key = '{key}'")
+        return self.path / "processed" / output
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """Six pictures of two labels, brought up to date; a/copy.jpg is a/0.jpg once more."""
+    home = Home(tmp_path)
+    for seed, key in enumerate(("a/0.jpg", "a/1.jpg", "b/2.jpg", "b/3.jpg")):
+        home.put(key, picture(seed))
+    home.put("a/copy.jpg", picture(0))
+    home.put("b/dark.jpg", picture(9, brightest=20))
+    home.run()
+    return home
+
+
+def test_every_picture_has_one_row_a_stage_with_its_reason(home: Home) -> None:
+    assert home.rows("key, verdict, reason, facts", "stage = 'mark' AND verdict != 'kept'") == [
+        ("b/dark.jpg", "rejected", "dark", '{"mean":9.7}')
+    ]
+    assert home.rows("key, reason, output", "stage = 'unique' AND verdict != 'kept'") == [
+        ("a/copy.jpg", "duplicate", "")
+    ]
+    counts = dict(home.rows("stage, COUNT(*)", "1 GROUP BY stage"))
+    kept = dict(home.rows("stage, COUNT(*)", "verdict = 'kept' GROUP BY stage"))
+    assert counts == {"take": 6, "mark": kept["take"], "unique": 5, "lips": 4, "split": 4}
+    assert (kept["mark"], kept["unique"], kept["lips"], kept["split"]) == (5, 4, 4, 4)
+
+
+def test_the_first_run_asks_each_stage_about_each_picture_once(home: Home) -> None:
+    calls = home.calls()
+    assert len(calls) == len(set(calls)) == 6 + 6 + 4
+
+
+def test_a_second_run_calls_no_stage_and_writes_no_file(home: Home) -> None:
+    before, rows = home.tree(), home.rows()
+    times = {path: path.stat().st_ctime_ns for path in home.path.rglob("*.jpg")}
+    home.calls()
+    said = home.run()
+    assert home.calls() == [] and (home.tree(), home.rows()) == (before, rows)
+    assert {path: path.stat().st_ctime_ns for path in home.path.rglob("*.jpg")} == times
+    assert all(line.endswith(" (up to date)") for line in said) and len(said) == 5
+    assert said[1] == "mark: 6 in, 5 kept, 1 rejected (dark 1) (up to date)"
+
+
+def test_a_changed_picture_alone_is_redone(home: Home) -> None:
+    home.calls()
+    home.put("b/2.jpg", picture(22))
+    home.run()
+    assert home.calls() == ["lips b/2.jpg", "mark b/2.jpg", "take b/2.jpg"]
+    assert home.output("unique", "b/2.jpg").read_bytes() == picture(22)
+    assert home.output("split", "b/2.jpg").samefile(home.output("lips", "b/2.jpg"))
+
+
+def test_a_touched_picture_with_the_same_bytes_goes_no_further(home: Home) -> None:
+    home.calls()
+    os.utime(home.path / "raw" / "b" / "2.jpg", ns=(1, 1))
+    home.run()
+    assert home.calls() == ["take b/2.jpg"]
+    assert home.run()[-1].endswith("(up to date)") and home.calls() == []
+
+
+def test_a_new_picture_alone_is_done(home: Home) -> None:
+    home.calls()
+    home.put("b/4.jpg", picture(4))
+    home.run()
+    assert home.calls() == ["lips b/4.jpg", "mark b/4.jpg", "take b/4.jpg"]
+    assert len(home.rows("key", "stage = 'split' AND verdict = 'kept'")) == 5
+
+
+def test_a_vanished_picture_takes_its_outputs_along(home: Home) -> None:
+    outputs = [home.output(stage, "b/3.jpg") for stage in ("take", "mark", "unique", "lips")]
+    outputs.append(home.output("split", "b/3.jpg"))
+    assert all(output.exists() for output in outputs)
+    home.calls()
+    (home.path / "raw" / "b" / "3.jpg").unlink()
+    home.run()
+    assert home.calls() == [] and home.rows("stage", "key = 'b/3.jpg'") == []
+    assert not [output for output in outputs if output.exists()]
+    assert "3.jpg" not in (home.path / "processed/dataset/metadata.csv").read_text()
+
+
+def test_a_vanished_label_leaves_no_empty_folder_that_looks_like_a_class(home: Home) -> None:
+    for path in (home.path / "raw" / "b").iterdir():
+        path.unlink()
+    home.run()
+    folders = [path for path in (home.path / "processed").rglob("*") if path.is_dir()]
+    assert sorted(path.name for path in folders if path.name in "ab") != []
+    assert [str(path) for path in folders if path.name == "b"] == []
+
+
+def test_a_copy_takes_the_place_of_an_original_that_vanished(home: Home) -> None:
+    (home.path / "raw" / "a" / "0.jpg").unlink()
+    home.run()
+    assert home.rows("key", "stage = 'unique' AND verdict = 'rejected'") == []
+    assert home.output("split", "a/copy.jpg").exists()
+
+
+def test_changed_settings_redo_that_stage_and_say_so_first(home: Home) -> None:
+    home.run(chain(home.log, scale=1.8))
+    home.calls()
+    said = home.run(chain(home.log, scale=1.5))
+    keys = ("a/0.jpg", "a/1.jpg", "b/2.jpg", "b/3.jpg")
+    assert home.calls() == [f"lips {key}" for key in keys]
+    assert said[3] == "lips.scale 1.8 → 1.5: 4 pictures will be redone"
+    assert said[4].startswith("lips: 4 in, 4 kept") and len(said) == 6
+    expected = np.clip(decode(picture(2)) * 1.5, 0, 255).astype(np.uint8)
+    assert home.output("split", "b/2.jpg").read_bytes() == encode(expected)
+
+
+def test_a_deleted_output_is_made_again(home: Home) -> None:
+    before = home.tree()
+    home.output("lips", "a/1.jpg").unlink()
+    home.output("split", "b/2.jpg").unlink()
+    (home.path / "processed/dataset/metadata.csv").unlink()
+    home.calls()
+    home.run()
+    assert home.calls() == ["lips a/1.jpg"] and home.tree() == before
+
+
+def test_stray_files_are_removed(home: Home) -> None:
+    before = home.tree()
+    for name in ("lips/a/stray.jpg", "taken/.new-1-x.jpg", "dataset/train/other/x.jpg"):
+        put(home.path / "processed" / name, b"x")
+    home.calls()
+    home.run()
+    assert home.tree() == before and home.calls() == []
+
+
+def test_a_table_half_written_by_a_killed_run_is_removed(home: Home) -> None:
+    before = home.tree()
+    put(home.path / "processed" / "dataset" / ".new-1-metadata.csv", b"file_na")
+    home.run()
+    assert home.tree() == before
+
+
+def test_a_stage_that_leaves_the_pixels_alone_costs_a_hard_link(home: Home) -> None:
+    outputs = [home.output(stage, "a/1.jpg") for stage in ("take", "mark", "unique")]
+    assert len({output.stat().st_ino for output in outputs}) == 1
+    assert outputs[0].stat().st_nlink == 3
+    assert home.output("split", "a/1.jpg").samefile(home.output("lips", "a/1.jpg"))
+
+
+def test_raw_is_never_changed_nor_linked_to(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.put("a/1.jpg", picture(1))
+    home.put("a/notes.txt", b"not a picture")
+    home.put("loose.jpg", picture(2))
+    before = home.tree("raw")
+    about = [(str(path), path.stat()) for path in sorted((tmp_path / "raw").rglob("*"))]
+    home.run()
+    home.run(chain(scale=1.8))
+    assert home.tree("raw") == before
+    for path, stat in about:
+        now = os.stat(path)
+        assert (now.st_mtime_ns, now.st_ctime_ns) == (stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+def test_a_first_stage_that_changes_nothing_copies_rather_than_links_to_raw(
+    tmp_path: Path,
+) -> None:
+    home = Home(tmp_path)
+    source = home.put("a/1.jpg", picture(1))
+    home.run([Step("mark", Mark(), "marked", None)])
+    assert home.output("mark", "a/1.jpg").read_bytes() == source.read_bytes()
+    assert source.stat().st_nlink == 1
+    assert home.rows("length(digest)") == [(32,)]
+
+
+def test_files_that_must_not_be_opened_get_a_row_and_no_call(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.put("loose.jpg", picture(1))
+    home.put("a/empty.jpg", b"")
+    os.mkfifo(tmp_path / "raw" / "a" / "pipe.jpg")
+    (tmp_path / "raw" / "a" / "out.jpg").symlink_to(tmp_path)
+    home.run()
+    assert home.calls() == ["take a/empty.jpg"]
+    assert home.rows("key, label, verdict, reason") == [
+        ("a/empty.jpg", "a", "rejected", "empty"),
+        ("a/out.jpg", "a", "rejected", "bad_link"),
+        ("a/pipe.jpg", "a", "rejected", "not_a_file"),
+        ("loose.jpg", "", "rejected", "no_label"),
+    ]
+
+
+def test_a_rejection_is_settled_and_an_error_is_tried_again(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.put("a/dark.jpg", picture(1, brightest=9))
+    blocked = put(tmp_path / "processed" / "marked" / "b", b"a file where a folder must be")
+    home.put("b/1.jpg", picture(1))
+    said = home.run()
+    assert said[1] == "mark: 2 in, 0 kept, 1 rejected (dark 1), 1 error"
+    ((detail,),) = home.rows("detail", "verdict = 'error' AND reason = 'failed'")
+    assert "Error" in detail and "Traceback" in detail
+    log = (tmp_path / "processed" / "errors.log").read_text()
+    assert log.startswith("mark: b/1.jpg\nTraceback") and detail in log
+    home.calls()
+    blocked.unlink()
+    said = home.run()
+    assert home.calls() == ["lips b/1.jpg", "mark b/1.jpg"]
+    assert said[1] == "mark: 2 in, 1 kept, 1 rejected (dark 1)"
+    assert home.rows("key, verdict", "stage = 'mark'") == [
+        ("a/dark.jpg", "rejected"),
+        ("b/1.jpg", "kept"),
+    ]
+
+
+@dataclass(frozen=True)
+class Full(Take):
+    def __call__(self, sample: Sample) -> Sample:
+        if sample.key == "a/2.jpg":
+            raise OSError(28, "No space left on device")
+        return super().__call__(sample)
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_done(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for number in range(4):
+        home.put(f"a/{number}.jpg", picture(number))
+    with pytest.raises(Trouble, match=r"processed \(No space left on device\): make room"):
+        home.run(chain(home.log, take=Full(home.log)))
+    home.calls()
+    home.run()
+    assert [call for call in home.calls() if "take" in call] == ["take a/2.jpg", "take a/3.jpg"]
