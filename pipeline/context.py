@@ -32,8 +32,6 @@ class Context:
     def bring_up_to_date(self, steps: Sequence[Step]) -> int:
         """Run the steps in order; returns how many pictures ended in error."""
         raw = self.settings.common.raw
-        if not raw.is_dir():
-            raise Usage(f"{raw} is no folder: put your pictures into {raw}/<label>/ or give --raw")
         if steps and not self.runner.sources(steps[0]):
             raise Usage(f"{raw} holds no files: put your pictures into {raw}/<label>/")
         errors = 0

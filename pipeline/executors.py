@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import signal
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from itertools import islice
@@ -84,7 +86,7 @@ class Processes:
     ) -> Iterator[tuple[T, R | Exception]]:
         """As the protocol says; holds a few items per worker ahead, so memory stays flat."""
         items = iter(items)
-        pending: dict[ProcessFuture[R], T] = {}
+        pending: dict[ProcessFuture[R | Exception], T] = {}
         while True:
             for item in islice(items, 8 * self._workers - len(pending)):
                 pending[self._schedule(function, item)] = item
@@ -100,14 +102,14 @@ class Processes:
                 else:
                     raise failure
 
-    def _schedule(self, function: Callable[[T], R], item: T) -> ProcessFuture[R]:
+    def _schedule(self, function: Callable[[T], R], item: T) -> ProcessFuture[R | Exception]:
         if self._pool is None:
             self._pool = ProcessPool(
                 self._workers,
                 initializer=_start_worker,
                 context=multiprocessing.get_context("spawn"),
             )
-        return self._pool.schedule(function, args=(item,), timeout=self._timeout)
+        return self._pool.schedule(_guarded, args=(function, item), timeout=self._timeout)
 
 
 def _start_worker() -> None:
@@ -116,3 +118,17 @@ def _start_worker() -> None:
     import cv2
 
     cv2.setNumThreads(1)
+
+
+def _guarded(function: Callable[[T], R], item: T) -> R | Exception:
+    """The result, or the exception in a form that survives the way back to the parent."""
+    try:
+        return function(item)
+    except Exception as error:
+        trace = traceback.format_exc()
+        try:
+            pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
+        except Exception:  # a class that cannot be copied; what it says can
+            error = RuntimeError(f"{type(error).__name__}: {error}")
+        error.traceback = trace  # type: ignore[attr-defined]
+        return error

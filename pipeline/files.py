@@ -9,9 +9,9 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from pipeline.trouble import Trouble
@@ -63,17 +63,21 @@ def _find(folder: str, prefix: str, root: Path, above: tuple[str, ...]) -> Itera
         if entry.is_symlink() and not _leads_inside(entry.path, root, above):
             yield Found(key, entry.path, "link", "bad_link")
         elif entry.is_dir():
+            inside = (*above, os.path.realpath(entry.path))
             try:
-                yield from _find(
-                    entry.path, key + "/", root, (*above, os.path.realpath(entry.path))
-                )
+                yield from _find(entry.path, key + "/", root, inside)
             except PermissionError:
                 yield Found(key, entry.path, "closed", "unreadable")
         else:
-            about = entry.stat()
-            regular = stat.S_ISREG(about.st_mode)
-            refusal = "not_a_file" if not regular else "" if label_of(key) else "no_label"
-            yield Found(key, entry.path, f"{about.st_size}:{about.st_mtime_ns}", refusal)
+            with suppress(FileNotFoundError):  # gone since the folder was listed
+                yield _found(entry, key)
+
+
+def _found(entry: os.DirEntry[str], key: str) -> Found:
+    about = entry.stat()
+    regular = stat.S_ISREG(about.st_mode)
+    refusal = "not_a_file" if not regular else "" if label_of(key) else "no_label"
+    return Found(key, entry.path, f"{about.st_size}:{about.st_mtime_ns}", refusal)
 
 
 def _leads_inside(path: str, root: Path, above: tuple[str, ...]) -> bool:
@@ -82,20 +86,37 @@ def _leads_inside(path: str, root: Path, above: tuple[str, ...]) -> bool:
 
 
 def _printable(name: str) -> str:
-    """A file name that is no UTF-8 with its odd bytes spelled out, so that it can be recorded."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """A file name that is no UTF-8 with its odd bytes spelled out, so that it can be recorded;
+    backslashes are doubled where they could be taken for such a spelling.
+    """
+    data = os.fsencode(name)
+    plain = data.decode("utf-8", "ignore").encode() == data
+    if plain and b"\\x" not in data:
+        return name
+    return data.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def output_name(key: str) -> str:
     """Readable, uniform, unique, stable: slug of the stem, then eight digits of the key's digest.
 
     >>> output_name("smile/Müller, Jörg.v2.PNG")
-    'muller-jorg-v2-a9efd21c.jpg'
+    'muller-jorg-v2-b8cf431f.jpg'
     """
     stem = PurePosixPath(key).stem
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "picture"
     return f"{slug}-{digest(os.fsencode(key))[:8]}.jpg"
+
+
+def without_clashes(found: Iterable[Found]) -> dict[str, Found]:
+    """Files by key; of two that would get the same output name, the second is refused."""
+    taken: set[tuple[str, str]] = set()
+    by_key: dict[str, Found] = {}
+    for file in found:
+        name = (file.label, output_name(file.key))
+        by_key[file.key] = replace(file, refusal="name_clash") if name in taken else file
+        taken.add(name)
+    return by_key
 
 
 def digest(data: bytes) -> str:
@@ -137,16 +158,19 @@ def _beside(path: Path) -> Path:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Keep a folder to one process; raises Trouble, which says who has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a+") as lock:
+    """Keep a folder to one process; raises Trouble, which says who has it or why not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise Trouble(f"{folder} cannot be written to ({error.strerror})") from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise Trouble(
-                f"{folder} is in use by process {lock.read().strip()}: wait for it"
-            ) from None
+            holder = lock.read().strip()
+            raise Trouble(f"{folder} is in use by process {holder}: wait for it") from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -160,7 +184,7 @@ def pictures_in(folder: Path) -> set[str]:
         f"{path}/{name}"[skip:]
         for path, _, names in os.walk(folder)
         for name in names
-        if name.endswith(".jpg")
+        if name.endswith(".jpg") or name.startswith(".new-")
     }
 
 

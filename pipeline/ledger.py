@@ -39,11 +39,12 @@ class Done:
 
 def stamp(content: str, facts: Facts) -> str:
     """Names what a stage hands on: the output's bytes and everything known of the picture."""
-    return digest(f"{content} {_json(facts)}".encode())
+    return digest(f"{content} {as_json(facts)}".encode())
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+def as_json(value: Any) -> str:
+    """The one way facts are written. Raises TypeError for what JSON cannot hold."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 class Ledger:
@@ -54,6 +55,7 @@ class Ledger:
 
         Raises Trouble where it is damaged or from a newer version.
         """
+        self._path = path
         self._connection = sqlite3.connect(path or ":memory:")
         try:
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
@@ -63,16 +65,23 @@ class Ledger:
             if version < VERSION:
                 self._connection.executescript(f"{SCHEMA} PRAGMA user_version={VERSION};")
         except sqlite3.DatabaseError as error:
-            raise Trouble(
-                f"{path} is damaged ({error}): move it away and run the same command again; "
-                "everything is made anew from the raw folder"
-            ) from error
+            raise self._trouble(error) from error
 
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._connection.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            raise self._trouble(error) from error
+
+    def _trouble(self, error: sqlite3.DatabaseError) -> Trouble:
+        if isinstance(error, sqlite3.OperationalError):
+            return Trouble(f"{self._path} cannot be used now ({error}): see to that and try again")
+        return Trouble(
+            f"{self._path} is damaged ({error}): move it away and run the same command again; "
+            "everything is made anew from the raw folder"
+        )
 
     def done(self, stage: str) -> dict[str, Done]:
         """All rows of a stage by key, as far as the up-to-date rule needs them."""
@@ -111,26 +120,25 @@ class Ledger:
     def record(self, stage: str, outcomes: Iterable[Outcome]) -> None:
         """Write a batch of rows in one transaction."""
         with self._connection:
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-                (
-                    (
-                        stage,
-                        o.key,
-                        o.label,
-                        o.verdict,
-                        o.fingerprint,
-                        o.source,
-                        o.reason,
-                        _json(o.facts),
-                        o.output,
-                        o.digest,
-                        o.stamp,
-                        o.detail,
-                    )
-                    for o in outcomes
-                ),
+            self._insert(stage, outcomes)
+
+    def replace(self, stage: str, outcomes: Iterable[Outcome]) -> None:
+        """Write all rows of a stage, in place of those it had, in one transaction."""
+        with self._connection:
+            self._connection.execute("DELETE FROM outcome WHERE stage = ?", (stage,))
+            self._insert(stage, outcomes)
+
+    def _insert(self, stage: str, outcomes: Iterable[Outcome]) -> None:
+        rows = (
+            (
+                *(stage, o.key, o.label, o.verdict, o.fingerprint, o.source, o.reason),
+                *(as_json(o.facts), o.output, o.digest, o.stamp, o.detail),
             )
+            for o in outcomes
+        )
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows
+        )
 
     def made_with(self, stage: str) -> dict[str, Any]:
         """The settings a stage was last brought up to date with; empty where it never was."""
@@ -142,7 +150,7 @@ class Ledger:
     def set_made_with(self, stage: str, settings: dict[str, Any]) -> None:
         with self._connection:
             self._connection.execute(
-                "INSERT OR REPLACE INTO made_with VALUES (?, ?)", (stage, _json(settings))
+                "INSERT OR REPLACE INTO made_with VALUES (?, ?)", (stage, as_json(settings))
             )
 
     def counts(self, stage: str) -> tuple[int, dict[str, int], int]:
@@ -162,4 +170,4 @@ class Ledger:
             "SELECT output, digest FROM outcome WHERE stage = ? AND verdict = 'kept' ORDER BY key",
             (stage,),
         )
-        return digest(_json(list(rows)).encode())
+        return digest(as_json(list(rows)).encode())

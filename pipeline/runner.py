@@ -18,11 +18,12 @@ from pipeline.executors import Executor
 from pipeline.ledger import Ledger
 from pipeline.sample import Outcome, Sample
 from pipeline.step import SetStage, Step
-from pipeline.trouble import Trouble
+from pipeline.trouble import Trouble, Usage
 from pipeline.work import Work
 
 BATCH = 512  # rows to a commit, and
 BATCH_SECONDS = 5.0  # no longer than this between two commits
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -86,16 +87,18 @@ class Runner:
         """Bring one step up to date. Raises Trouble where the machine gives out."""
         plan = self.plan(step)
         self._announce(step, plan)
-        if not plan.empty:
-            self._ledger.forget(step.name, plan.stale | plan.gone)
-            self._remove(plan.stray)
-            work = Work(step, self._processed, step.fingerprint())
-            if step.whole_set:
-                outcomes = self._decide(step, work, plan)
-                self._record(step, outcomes, len(outcomes))
-            else:
-                self._record(step, self._each(step, work, plan), len(plan.stale))
-        self._ledger.set_made_with(step.name, step.settings())
+        try:
+            if not plan.empty:
+                work = Work(step, self._processed, step.fingerprint())
+                self._decide(step, work, plan) if step.whole_set else self._each(step, work, plan)
+            self._ledger.set_made_with(step.name, step.settings())
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            raise Trouble(
+                f"cannot write to {self._processed} ({error.strerror}): make room, then run the "
+                "same command again; it goes on from here"
+            ) from error
         self._say(self._summary(step) + (" (up to date)" if plan.empty else ""))
 
     def sources(self, step: Step) -> dict[str, str]:
@@ -106,7 +109,12 @@ class Runner:
 
     def _raw_files(self) -> dict[str, files.Found]:
         if self._found is None:
-            self._found = {found.key: found for found in files.find(self._raw)}
+            if not self._raw.is_dir():
+                raise Usage(
+                    f"{self._raw} is no folder: put your pictures into {self._raw}/<label>/, "
+                    "or name another with --raw"
+                )
+            self._found = files.without_clashes(files.find(self._raw))
         return self._found
 
     def _samples(self, step: Step) -> Iterator[Sample]:
@@ -119,9 +127,16 @@ class Runner:
         paths = files.pictures_in(self._processed / step.folder)
         return {f"{step.folder}/{path}" for path in paths}
 
-    def _remove(self, paths: Iterable[str]) -> None:
+    def _remove(self, step: Step, paths: Iterable[str]) -> None:
+        """Delete files, and the folders they leave empty: ImageFolder takes those for classes."""
+        root = self._processed / step.folder
         for path in paths:
-            (self._processed / path).unlink(missing_ok=True)
+            file = self._processed / path
+            file.unlink(missing_ok=True)
+            for folder in file.parents:
+                if folder == root or not folder.is_dir() or any(folder.iterdir()):
+                    break
+                folder.rmdir()
 
     def _tables_exist(self, step: Step) -> bool:
         names = cast(SetStage, step.stage).tables
@@ -146,8 +161,37 @@ class Runner:
             line + (f" ({reasons})" if reasons else "") + (f", {errors:,} error" if errors else "")
         )
 
-    def _each(self, step: Step, work: Work, plan: Plan) -> Iterator[Outcome]:
-        """Refuse what must not be opened; the executor has the rest, picture by picture."""
+    def _each(self, step: Step, work: Work, plan: Plan) -> None:
+        """Do what is stale, picture by picture."""
+        self._ledger.forget(step.name, plan.stale | plan.gone)
+        self._remove(step, plan.stray)
+        outcomes = self._outcomes(step, work, plan)
+        bar = tqdm(
+            outcomes, desc=step.name, unit=" pictures", total=len(plan.stale), dynamic_ncols=True
+        )
+        batch: list[Outcome] = []
+        rejected = 0
+        committed = time.monotonic()
+        try:
+            for outcome in bar:
+                batch.append(outcome)
+                rejected += outcome.verdict == "rejected"
+                bar.set_postfix(rejected=rejected, refresh=False)
+                if len(batch) >= BATCH or time.monotonic() - committed > BATCH_SECONDS:
+                    self._commit(step, batch)
+                    committed = time.monotonic()
+        finally:
+            bar.close()
+            self._commit(step, batch)
+
+    def _commit(self, step: Step, batch: list[Outcome]) -> None:
+        """Rows follow their files to the disk: one sync for a batch of them."""
+        os.sync()
+        self._ledger.record(step.name, batch)
+        batch.clear()
+
+    def _outcomes(self, step: Step, work: Work, plan: Plan) -> Iterator[Outcome]:
+        """Refuse what must not be opened; the executor has the rest."""
         if step.input is None:
             for key in sorted(plan.stale):
                 found = self._raw_files()[key]
@@ -166,55 +210,35 @@ class Runner:
                 yield self._failed(work, sample, source, result)
 
     def _failed(self, work: Work, sample: Sample, source: str, error: Exception) -> Outcome:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise Trouble(
-                f"cannot write to {self._processed} ({error.strerror}): make room, then run the "
-                "same command again; it goes on from here"
-            ) from error
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise error
         trace = getattr(error, "traceback", None) or "".join(traceback.format_exception(error))
+        trace = str(trace).encode("utf-8", "backslashreplace").decode()
         with open(self._processed / "errors.log", "a", encoding="utf-8") as log:
             log.write(f"{work.step.name}: {sample.key}\n{trace}\n")
-        return work.failed(sample, source, error, str(trace))
+        return work.failed(sample, source, error, trace)
 
-    def _decide(self, step: Step, work: Work, plan: Plan) -> list[Outcome]:
-        """Ask a whole-set stage about all its pictures, and lay out its folder accordingly."""
+    def _decide(self, step: Step, work: Work, plan: Plan) -> None:
+        """Ask a whole-set stage about all its pictures, and lay out its folder accordingly.
+
+        Rows whose file moves go first; then the files; then all rows in one transaction. Killed
+        in between, the rows that are missing make the next run decide again.
+        """
         stage = cast(SetStage, step.stage)
         before = self._ledger.done(step.name)
         decisions = sorted(stage(list(self._samples(step))), key=lambda one: one.sample.key)
         outcomes = [work.settled(one, plan.sources[one.sample.key]) for one in decisions]
-        moved = {
+        moved = plan.stale | {
             one.key
             for one in outcomes
             if one.key not in before or before[one.key].output != one.output
         }
         self._ledger.forget(step.name, moved)
-        self._remove(self._present(step) - {one.output for one in outcomes})
+        self._remove(step, self._present(step) - {one.output for one in outcomes})
         for decision, outcome in zip(decisions, outcomes, strict=True):
             if outcome.output and outcome.key in moved:
                 files.link(decision.sample.file, self._processed / outcome.output)
         for name, text in stage.describe(decisions).items():
             files.write(self._processed / step.folder / name, text)
-        return outcomes
-
-    def _record(self, step: Step, outcomes: Iterable[Outcome], total: int) -> None:
-        """Commit rows in batches, each after one sync of their files; a stop keeps what is done."""
-        batch: list[Outcome] = []
-        rejected = 0
-        committed = time.monotonic()
-        bar = tqdm(outcomes, desc=step.name, unit=" pictures", total=total, dynamic_ncols=True)
-        try:
-            for outcome in bar:
-                batch.append(outcome)
-                rejected += outcome.verdict == "rejected"
-                bar.set_postfix(rejected=rejected, refresh=False)
-                if len(batch) >= BATCH or time.monotonic() - committed > BATCH_SECONDS:
-                    self._commit(step, batch)
-                    committed = time.monotonic()
-        finally:
-            bar.close()
-            self._commit(step, batch)
-
-    def _commit(self, step: Step, batch: list[Outcome]) -> None:
         os.sync()
-        self._ledger.record(step.name, batch)
-        batch.clear()
+        self._ledger.replace(step.name, outcomes)

@@ -96,11 +96,16 @@ def read_table(folder: Path, sections: Iterable[str]) -> dict[str, Any]:
         whole = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise Usage(f"{path}: {error}") from error
-    table: dict[str, Any] = whole.get("tool", {}).get("pipeline", {})
-    sections = [*sections, *(one.name for one in fields(Common))]
-    for name in table:
-        if name not in sections:
-            raise Usage(f"{path}: tool.pipeline.{name} is unknown; {near_misses(name, sections)}")
+    table = whole.get("tool", {}).get("pipeline", {})
+    if not isinstance(table, dict):
+        raise Usage(f"{path}: tool.pipeline must be a table of settings")
+    sections, common = list(sections), [one.name for one in fields(Common)]
+    for name, value in table.items():
+        known = sections if isinstance(value, dict) else common
+        if name not in known:
+            kind = "as a section" if isinstance(value, dict) else "as a setting"
+            near = near_misses(name, known)
+            raise Usage(f"{path}: tool.pipeline.{name} is unknown; {near} ({kind})")
     return table
 
 
@@ -131,7 +136,7 @@ def _from_table(name: str, kind: Any, table: Mapping[str, Any], argv: Sequence[s
 
 def _recipe(section: Mapping[str, Any], argv: Sequence[str]) -> str | None:
     """The recipe asked for: its other fields are the defaults that flags then change."""
-    for flag, value in zip(argv, [*argv[1:], None], strict=True):
+    for flag, value in zip(argv, [*argv, None][1:], strict=True):
         if flag == "--recipe":
             return value
         if flag.startswith("--recipe="):

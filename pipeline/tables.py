@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """The text of a CSV file; a name that a spreadsheet would take for a formula stays a name."""
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    table = csv.writer(text)
     table.writerow(header)
     table.writerows([_plain(value) for value in row] for row in rows)
     return text.getvalue()

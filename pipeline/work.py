@@ -11,7 +11,7 @@ from typing import Any, cast
 from pebble import ProcessExpired
 
 from pipeline import files
-from pipeline.ledger import stamp
+from pipeline.ledger import as_json, stamp
 from pipeline.sample import Decision, Outcome, Reject, Sample
 from pipeline.step import PictureStage, Step
 
@@ -58,6 +58,7 @@ class Work:
         self, sample: Sample, source: str, reason: str, measured: Mapping[str, Any]
     ) -> Outcome:
         facts = {**sample.facts, **measured}
+        as_json(facts)  # what cannot be recorded is found here, where it costs one picture
         return Outcome(
             sample.key, sample.label, "rejected", self.fingerprint, source, reason, facts
         )
@@ -78,11 +79,12 @@ class Work:
         )
 
     def _put(self, before: Sample, after: Sample, path: Path) -> str:
-        """Write, or link where the pixels are the input's own; returns the content's digest."""
-        if after.encoded is None and after.pixels is None:
+        """Write, or link where the bytes are another stage's own; returns the content's digest."""
+        unchanged = after.encoded is None and after.pixels is None
+        if unchanged and before.digest:
             files.link(before.file, path)
             return before.digest
-        data = after.encoded
+        data = before.file.read_bytes() if unchanged else after.encoded
         if data is None:
             from pipeline.pictures import encode
 

@@ -59,7 +59,7 @@ def contact_sheet(rows: Mapping[str, Sequence[Image]], columns: int, side: int =
 def _font(text: str, width: int, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """The built-in font, as large as `size` or as lets the text fit the width."""
     font = ImageFont.load_default(size)
-    wide = font.getlength(text)
-    return (
-        font if wide <= width * 0.95 else ImageFont.load_default(max(6, size * 0.95 * width / wide))
-    )
+    while font.getlength(text) > width * 0.95 and size > 6:
+        size -= 1
+        font = ImageFont.load_default(size)
+    return font

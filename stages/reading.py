@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import warnings
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,43 +46,56 @@ def open_header(data: bytes, suffix: str) -> Pillow.Image:
     _prepare()
     targa = suffix.lower() == ".tga" or data[-18:-2] == b"TRUEVISION-XFILE"
     decoders = (*DECODERS, "TGA") if targa else DECODERS
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Pillow.open(io.BytesIO(data), formats=decoders)
-    except UnidentifiedImageError:
-        raise _unidentified(data, suffix) from None
-    except Exception as error:  # whatever a decoder stumbles over is about these bytes alone
-        raise damaged(error) from error
+    with _decoding(data):
+        try:
+            picture = Pillow.open(io.BytesIO(data), formats=decoders)
+        except UnidentifiedImageError:
+            raise _unidentified(data, suffix) from None
+        if picture.format == "PNG":  # load() passes over wrong checksums, verify() does not
+            Pillow.open(io.BytesIO(data), formats=("PNG",)).verify()
+    return picture
 
 
-def load(picture: Pillow.Image) -> None:
+def load(picture: Pillow.Image, data: bytes) -> None:
     """Decode every pixel of the first frame. Raises Reject: `truncated`, `corrupt`."""
+    with _decoding(data):
+        picture.load()
+
+
+@contextmanager
+def _decoding(data: bytes) -> Iterator[None]:
+    """Whatever a decoder stumbles over in here is about these bytes, and nothing else."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            picture.load()
-    except MemoryError:
+            yield
+    except (Reject, MemoryError):
         raise
-    except Exception as error:  # as above
-        raise damaged(error) from error
+    except Exception as error:
+        raise _damaged(error, data) from error
 
 
-def damaged(error: Exception) -> Reject:
+def _damaged(error: Exception, data: bytes) -> Reject:
     """The reason for a decoder's complaint, with its words."""
     words = f"{type(error).__name__}: {error}"[:200]
-    ends_early = isinstance(error, EOFError) or any(
-        sign in words.lower() for sign in ("truncated", "not enough", "end of file", "premature")
-    )
-    return Reject("truncated" if ends_early else "corrupt", decoder=words)
+    signs = ("truncated", "not enough", "end of file", "premature")
+    short_riff = data[:4] == b"RIFF" and int.from_bytes(data[4:8], "little") + 8 > len(data)
+    ends_early = isinstance(error, EOFError) or any(sign in words.lower() for sign in signs)
+    return Reject("truncated" if ends_early or short_riff else "corrupt", decoder=words)
 
 
 def orientation(picture: Pillow.Image) -> int | None:
-    """EXIF orientation 1 to 8; None where the EXIF data cannot be read."""
+    """EXIF orientation 1 to 8 of a loaded picture; None where the EXIF data cannot be read.
+
+    Decoders that turn the picture themselves (TIFF, HEIF) have taken the tag out by then.
+    """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            value = picture.getexif().get(0x0112, 1)
+            warnings.simplefilter("error")
+            exif = picture.getexif()
+            if picture.info.get("exif"):
+                Pillow.Exif().load(picture.info["exif"])
+            value = exif.get(0x0112, 1)
     except Exception:  # malformed EXIF raises nearly anything; the picture itself is fine
         return None
     return value if value in range(1, 9) else None if value else 1
@@ -101,11 +116,21 @@ def upright(picture: Pillow.Image, turn: int | None) -> Pillow.Image:
 
 
 def is_srgb(picture: Pillow.Image) -> bool:
-    """Whether the colours are sRGB: no profile, or one that says so."""
+    """Whether the colours are sRGB: no profile, or one that changes nothing one could see."""
     profile = picture.info.get("icc_profile")
-    if not profile:
-        return True
-    return b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
+    return not profile or _changes_little(profile)
+
+
+@lru_cache(maxsize=64)
+def _changes_little(profile: bytes) -> bool:
+    """Whether a profile takes a cube of colours to sRGB within two grey levels."""
+    steps = np.linspace(0, 255, 6).astype(np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(6, 36, 3)
+    picture = Pillow.fromarray(cube)
+    picture.info["icc_profile"] = profile
+    converted, how = _from_profile(picture)
+    moved = np.abs(np.asarray(converted).astype(int) - cube).max()
+    return how == "converted" and bool(moved <= 2)
 
 
 def to_rgb(picture: Pillow.Image) -> tuple[Image, dict[str, Any]]:
@@ -116,9 +141,11 @@ def to_rgb(picture: Pillow.Image) -> tuple[Image, dict[str, Any]]:
     facts: dict[str, Any] = {}
     if picture.mode.startswith("I") or picture.mode == "F":
         return _deep_grey(picture), facts
+    if "transparency" in picture.info:
+        picture = picture.convert("RGBA")
     if not is_srgb(picture) and picture.mode in ("RGB", "RGBA", "CMYK", "L", "LAB"):
         picture, facts["icc"] = _from_profile(picture)
-    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         picture = picture.convert("RGBA")
         white = Pillow.new("RGBA", picture.size, "white")
         picture = Pillow.alpha_composite(white, picture)
@@ -128,7 +155,7 @@ def to_rgb(picture: Pillow.Image) -> tuple[Image, dict[str, Any]]:
 def _deep_grey(picture: Pillow.Image) -> Image:
     values = np.asarray(picture).astype(np.float32)
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    if picture.mode.startswith("I;16"):
+    if picture.mode.startswith("I;16") or picture.format == "PPM":  # 0 to 65,535
         values /= 257.0
     elif values.min() < 0 or values.max() > 255:
         low, high = float(values.min()), float(values.max())

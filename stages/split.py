@@ -53,7 +53,7 @@ class Split:
         return digest(f"{self.seed} {key}".encode())
 
     def describe(self, decisions: Sequence[Decision]) -> dict[str, str]:
-        """`metadata.csv`: one row a picture, in order of key, paths relative to the data set."""
+        """`metadata.csv`: one row a picture, in the order given, paths relative to the data set."""
         header = ("file_name", "label", "split", "source", "face_x", "face_y", "face_w", "face_h")
         rows = (
             (

@@ -79,7 +79,12 @@ def test_a_box_inside_the_picture_stays_inside_its_square(
 
 
 @given(
-    st.integers(-20, 90), st.integers(-20, 70), st.integers(1, 200), sides, sides, st.integers(0, 99)
+    st.integers(-20, 90),
+    st.integers(-20, 70),
+    st.integers(1, 200),
+    sides,
+    sides,
+    st.integers(0, 99),
 )
 def test_a_cut_is_square_with_repeated_borders(
     left: int, top: int, side: int, width: int, height: int, size: int

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -181,7 +180,7 @@ def test_one_picture_s_misfortune_is_one_row_and_neighbours_are_unharmed(tmp_pat
         "a/kill.jpg",
         "a/raise.jpg",
     ]
-    assert "RuntimeError: cannot cope with a/raise.jpg" in log and 'in __call__\n' in log
+    assert "RuntimeError: cannot cope with a/raise.jpg" in log and "in __call__\n" in log
     before = home.rows(where="verdict != 'error'")
     (tmp_path / "raw" / "a" / "hang.jpg").unlink()
     home.run(steps, Processes(2, timeout=1.0))  # errors are tried again, the rest is settled
@@ -237,14 +236,15 @@ def test_a_whole_set_stage_interrupted_after_a_picture_vanished_still_decides_an
     ]
 
 
-def test_a_run_stopped_between_any_two_commits_ends_in_the_same_state(home: Home) -> None:
+def test_a_run_stopped_between_any_two_stages_ends_in_the_same_state(home: Home) -> None:
     rows, tree = home.rows(), home.tree()
 
-    def stop(line: str) -> Any:
-        if line.startswith(stage):
-            raise KeyboardInterrupt
-
     for stage in ("take", "mark", "unique", "lips", "split"):
+
+        def stop(line: str, stage: str = stage) -> None:
+            if line.startswith(stage):
+                raise KeyboardInterrupt
+
         (home.path / "processed" / "ledger.sqlite").unlink()
         with pytest.raises(KeyboardInterrupt):
             home.run(chain(home.log), say=stop)

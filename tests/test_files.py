@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import re
 import subprocess
@@ -53,7 +54,7 @@ def test_output_name_is_stable_and_differs_between_keys(one: str, other: str) ->
 
 
 def test_output_name_keeps_what_a_person_knows_the_picture_by() -> None:
-    assert files.output_name("smile/Müller, Jörg.v2.PNG") == "muller-jorg-v2-a9efd21c.jpg"
+    assert files.output_name("smile/Müller, Jörg.v2.PNG") == "muller-jorg-v2-b8cf431f.jpg"
     png, jpg = files.output_name("a/x.png"), files.output_name("a/x.jpg")
     assert png != jpg and png[:2] == jpg[:2] == "x-"
     assert files.output_name("笑/笑.jpg").startswith("picture-")
@@ -82,6 +83,11 @@ def test_a_picture_with_a_split_has_a_label_too(key: str) -> None:
 @pytest.mark.parametrize("key", ["x.jpg", "train/x.jpg", "val/x.jpg"])
 def test_a_picture_in_no_folder_has_neither_label_nor_split(key: str) -> None:
     assert (files.label_of(key), files.split_of(key)) == ("", "")
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    result = doctest.testmod(files)
+    assert result.attempted > 0 and result.failed == 0
 
 
 def test_every_file_is_found_with_its_label_and_stamp(tmp_path: Path) -> None:

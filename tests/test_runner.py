@@ -80,8 +80,8 @@ def chain(log: str = "", scale: float = 1.5, take: PictureStage | None = None) -
     ]
 
 
-def picture(seed: int, brightest: int = 256) -> bytes:
-    return encode(np.random.default_rng(seed).integers(0, brightest, (24, 32, 3), np.uint8))
+def picture(seed: int, brightest: int = 256, shape: tuple[int, int, int] = (24, 32, 3)) -> bytes:
+    return encode(np.random.default_rng(seed).integers(0, brightest, shape, np.uint8))
 
 
 def put(path: Path, data: bytes) -> Path:
@@ -144,7 +144,7 @@ class Home:
 
     def output(self, stage: str, key: str) -> Path:
         ((output,),) = self.rows("output", f"stage = '{stage}' AND key = '{key}'")
-        return self.path / "processed" / output
+        return Path(self.path, "processed", output)
 
 
 @pytest.fixture
@@ -257,10 +257,12 @@ def test_a_deleted_output_is_made_again(home: Home) -> None:
     before = home.tree()
     home.output("lips", "a/1.jpg").unlink()
     home.output("split", "b/2.jpg").unlink()
-    (home.path / "processed/dataset/metadata.csv").unlink()
     home.calls()
     home.run()
     assert home.calls() == ["lips a/1.jpg"] and home.tree() == before
+    (home.path / "processed/dataset/metadata.csv").unlink()
+    home.run()
+    assert home.calls() == [] and home.tree() == before
 
 
 def test_stray_files_are_removed(home: Home) -> None:
@@ -292,12 +294,12 @@ def test_raw_is_never_changed_nor_linked_to(tmp_path: Path) -> None:
     home.put("a/notes.txt", b"not a picture")
     home.put("loose.jpg", picture(2))
     before = home.tree("raw")
-    about = [(str(path), path.stat()) for path in sorted((tmp_path / "raw").rglob("*"))]
+    about = [(path, path.stat()) for path in sorted((tmp_path / "raw").rglob("*"))]
     home.run()
     home.run(chain(scale=1.8))
     assert home.tree("raw") == before
     for path, stat in about:
-        now = os.stat(path)
+        now = path.stat()
         assert (now.st_mtime_ns, now.st_ctime_ns) == (stat.st_mtime_ns, stat.st_ctime_ns)
 
 

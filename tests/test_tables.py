@@ -42,6 +42,6 @@ def test_a_name_like_a_formula_stays_a_name(name: str) -> None:
     assert read(csv_text(["file"], [[name]])) == [["file"], ["'" + name]]
 
 
-def test_numbers_stay_numbers_and_lines_end_in_one_newline() -> None:
-    assert csv_text(["x", "y"], [[-1, 0.5], [None, ""]]) == "x,y\n-1,0.5\n,\n"
-    assert csv_text(["x"], []) == "x\n"
+def test_numbers_stay_numbers_and_lines_end_as_rfc_4180_says() -> None:
+    assert csv_text(["x", "y"], [[-1, 0.5], [None, ""]]) == "x,y\r\n-1,0.5\r\n,\r\n"
+    assert csv_text(["x"], []) == "x\r\n"
