@@ -1,0 +1,73 @@
+"""README tells the truth: its reasons, targets and example are those of the program."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.executors import Serial
+from pipeline.ledger import Ledger
+from pipeline.pictures import encode
+from pipeline.runner import Runner
+from pipeline.step import Step
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    return README.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def test_the_table_of_reasons_is_the_program_s() -> None:
+    told = dict(re.findall(r"^\| `(\w+)` \| (\w+)", README, re.M))
+    raised: dict[str, str] = {}
+    homes = {"reading": "normalize", "files": "normalize"}
+    for path in [*(ROOT / "stages").glob("*.py"), ROOT / "pipeline" / "files.py"]:
+        text = path.read_text(encoding="utf-8")
+        words = re.findall(r'Reject\(\s*"(\w+)"', text)
+        words += re.findall(r'"(\w+)" if ends_early or short_riff else "(\w+)"', text)[:1]
+        flat = [word for one in words for word in ([one] if isinstance(one, str) else one)]
+        if path.name == "files.py":
+            flat = re.findall(r'"(bad_link|unreadable|not_a_file|no_label|name_clash)"', text)
+        raised |= {word: homes.get(path.stem, path.stem) for word in flat}
+    assert told == raised
+
+
+def test_every_target_is_told_and_every_told_target_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):.*##", makefile, re.M)) - {"help"}
+    assert targets == set(re.findall(r"`make ([a-z-]+)", section("Targets")))
+
+
+def test_make_alone_prints_help() -> None:
+    done = subprocess.run(["make"], cwd=ROOT, text=True, capture_output=True, check=True)
+    assert "clean-data" in done.stdout and "crop-lips" in done.stdout
+
+
+def test_the_example_of_a_stage_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = re.search(r"```python\n(.*?)```", section("Adding a stage"), re.S)
+    assert code is not None
+    (tmp_path / "sharp.py").write_text(code[1], encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    kind = importlib.import_module("sharp").Sharp
+    (tmp_path / "raw" / "a").mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    (tmp_path / "raw" / "a" / "sharp.jpg").write_bytes(encode(noise))
+    (tmp_path / "raw" / "a" / "dull.jpg").write_bytes(encode(noise // 64 + 100))
+    processed = tmp_path / "processed"
+    processed.mkdir()
+    with Ledger(None) as ledger:
+        runner = Runner(tmp_path / "raw", processed, ledger, Serial(), say=lambda _: None)
+        runner.run(Step("sharp", kind(), "sharp", None))
+        assert ledger.counts("sharp") == (1, {"blurred": 1}, 0)
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
+def test_what_readme_links_to_is_there(path: str) -> None:
+    assert (ROOT / path).exists()
