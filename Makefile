@@ -8,7 +8,7 @@ export DLIB_USE_CUDA = OFF
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help setup doctor clean-data crop-lips split train predict sheet status sample-data demo reset tensorboard test check
+.PHONY: help setup doctor clean-data crop-lips split train predict sheet status sample-data demo reset tensorboard test bench-train check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ reset: setup ## empty processed/ after asking; raw/ is never touched
 
 test: setup ## all tests
 	@.venv/bin/python -m pytest $(ARGS)
+
+bench-train: setup ## this trainer against the published loop, same crops, same machine
+	@.venv/bin/python bench/train.py $(ARGS)
 
 check: setup ## format, lint, types
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy

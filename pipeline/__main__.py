@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import ClassVar
 
 from pipeline import files
@@ -43,6 +45,7 @@ COMMAND_KINDS: dict[str, type] = {**COMMANDS, "status": Status, "reset": Reset}
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns the exit code (0 done, 1 failed or some errors, 2 wrong usage)."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         if not argv or argv[0] in ("-h", "--help"):
             print(_help())
@@ -85,6 +88,11 @@ def _run(name: str, settings: Settings) -> int:
         return code or int(errors > 0)
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    """A polite request to end is taken as Ctrl-C is: what is done stays done."""
+    raise KeyboardInterrupt
+
+
 def _steps(settings: Settings) -> list[Step]:
     """The region's stages, each taking from the one before it."""
     steps: list[Step] = []
@@ -106,7 +114,7 @@ def _until(name: str, steps: Sequence[Step]) -> list[Step]:
 def _executor(common: Common) -> Executor:
     if common.executor == "serial" or common.workers == 0:
         return Serial()
-    return Processes(common.workers)
+    return Processes(common.workers, common.timeout, common.memory)
 
 
 def _help() -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
+import resource
 import signal
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
@@ -63,9 +67,11 @@ class Processes:
     is lost, and a new worker takes its place.
     """
 
-    def __init__(self, workers: int, timeout: float = 30.0) -> None:
+    def __init__(self, workers: int, timeout: float = 30.0, memory: float = 1.5) -> None:
+        """`timeout` in seconds for each item, `memory` in gigabytes for each worker."""
         self._workers = workers
         self._timeout = timeout
+        self._memory = memory
         self._pool: ProcessPool | None = None
 
     def __enter__(self) -> Self:
@@ -107,17 +113,29 @@ class Processes:
             self._pool = ProcessPool(
                 self._workers,
                 initializer=_start_worker,
+                initargs=[self._memory, os.getpid()],
                 context=multiprocessing.get_context("spawn"),
             )
         return self._pool.schedule(_guarded, args=(function, item), timeout=self._timeout)
 
 
-def _start_worker() -> None:
-    """Ctrl-C is the parent's to handle, and one process uses one core."""
+def _start_worker(memory: float, parent: int) -> None:
+    """Ctrl-C is the parent's to handle, one process uses one core, and none outlives the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    limit = int(memory * 1e9)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import cv2
 
     cv2.setNumThreads(1)
+
+
+def _end_with(parent: int) -> None:
+    """End this worker soon after its parent was killed."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def _guarded(function: Callable[[T], R], item: T) -> R | Exception:

@@ -24,6 +24,10 @@ class Common:
     """Everything made of them."""
     workers: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
     """Worker processes; 0 does all the work in this one."""
+    timeout: float = 30.0
+    """Seconds that one picture may take in one stage; more is an error, timed_out."""
+    memory: float = 1.5
+    """Gigabytes that one worker may take; a picture that needs more fails alone."""
     executor: Literal["processes", "serial"] = "processes"
     """Who does the work."""
     region: Region = "lips"
@@ -32,6 +36,8 @@ class Common:
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise ValueError("workers must be 0 or more")
+        if self.timeout <= 0 or self.memory <= 0:
+            raise ValueError("timeout and memory must be over 0")
         raw, processed = self.raw.resolve(), self.processed.resolve()
         if raw.is_relative_to(processed) or processed.is_relative_to(raw):
             raise ValueError(f"raw ({raw}) and processed ({processed}) must lie apart")

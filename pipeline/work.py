@@ -65,8 +65,8 @@ class Work:
 
     def failed(self, sample: Sample, source: str, error: Exception, trace: str) -> Outcome:
         """The row for something that is our fault or the machine's; it is tried again next time."""
-        known = {TimedOut: "timed_out", ProcessExpired: "crashed"}
-        reason = known.get(type(error), "failed")
+        known = {TimedOut: "timed_out", ProcessExpired: "crashed", MemoryError: "out_of_memory"}
+        reason = next((word for kind, word in known.items() if isinstance(error, kind)), "failed")
         return Outcome(
             sample.key,
             sample.label,

@@ -27,22 +27,25 @@ class Normalize:
 
     def __call__(self, sample: Sample) -> Sample:
         """Read, decode to the last row, turn upright; a JPEG that is so already keeps its bytes."""
-        from stages import reading
+        from stages import colour, reading
 
         data = self._read(sample)
         picture = reading.open_header(data, Path(sample.key).suffix)
         width, height = picture.size
         if width * height > self.max_megapixels * 1e6:
             raise Reject("too_large", megapixels=round(width * height / 1e6, 1))
-        plain = picture.format == "JPEG" and picture.mode == "RGB" and reading.is_srgb(picture)
+        plain = picture.format == "JPEG" and picture.mode == "RGB" and colour.is_srgb(picture)
         if plain and (turn := reading.orientation(picture)) in (1, None):
             pixels = _decode_jpeg(data)
             if pixels is not None:
                 return sample.with_bytes(data, pixels, **_facts(picture, turn), **_measure(pixels))
         reading.load(picture, data)
         turn = reading.orientation(picture)
-        pixels, noted = reading.to_rgb(reading.upright(picture, turn))
-        return sample.with_image(pixels, **_facts(picture, turn), **noted, **_measure(pixels))
+        facts = _facts(picture, turn)
+        pixels, noted = colour.to_rgb(picture)
+        del picture  # make room: a hundred megapixels are 400 MB in there
+        pixels = colour.upright(pixels, turn)
+        return sample.with_image(pixels, **facts, **noted, **_measure(pixels))
 
     def _read(self, sample: Sample) -> bytes:
         try:

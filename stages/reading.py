@@ -1,4 +1,4 @@
-"""Read a picture of unknown origin: which decoder, whether it is whole, how it becomes RGB."""
+"""Open a picture of unknown origin: which decoder may, whether it is whole, which way is up."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, lru_cache
-from typing import Any
+from functools import cache
 
-import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageCms, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
-from pipeline.sample import Image, Reject
+from pipeline.sample import Reject
 
 # Decoders that work inside this process on nothing but the bytes given to them. Never EPS, PDF or
 # WMF, which start other programs; a format is added here only if it does neither that nor follow
@@ -101,90 +99,6 @@ def orientation(picture: Pillow.Image) -> int | None:
     return value if value in range(1, 9) else None if value else 1
 
 
-def upright(picture: Pillow.Image, turn: int | None) -> Pillow.Image:
-    """Rotated and mirrored as its EXIF orientation asks."""
-    ways = {
-        2: Pillow.Transpose.FLIP_LEFT_RIGHT,
-        3: Pillow.Transpose.ROTATE_180,
-        4: Pillow.Transpose.FLIP_TOP_BOTTOM,
-        5: Pillow.Transpose.TRANSPOSE,
-        6: Pillow.Transpose.ROTATE_270,
-        7: Pillow.Transpose.TRANSVERSE,
-        8: Pillow.Transpose.ROTATE_90,
-    }
-    return picture.transpose(ways[turn]) if turn in ways else picture
-
-
-def is_srgb(picture: Pillow.Image) -> bool:
-    """Whether the colours are sRGB: no profile, or one that changes nothing one could see."""
-    profile = picture.info.get("icc_profile")
-    return not profile or _changes_little(profile)
-
-
-@lru_cache(maxsize=64)
-def _changes_little(profile: bytes) -> bool:
-    """Whether a profile takes a cube of colours to sRGB within two grey levels."""
-    steps = np.linspace(0, 255, 6).astype(np.uint8)
-    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(6, 36, 3)
-    picture = Pillow.fromarray(cube)
-    picture.info["icc_profile"] = profile
-    converted, how = _from_profile(picture)
-    moved = np.abs(np.asarray(converted).astype(int) - cube).max()
-    return how == "converted" and bool(moved <= 2)
-
-
-def to_rgb(picture: Pillow.Image) -> tuple[Image, dict[str, Any]]:
-    """H×W×3 uint8 sRGB, and what had to be noted on the way.
-
-    Transparency lies on white; 16-bit and floating-point grey is scaled by its range.
-    """
-    facts: dict[str, Any] = {}
-    if picture.mode.startswith("I") or picture.mode == "F":
-        return _deep_grey(picture), facts
-    if "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-    if not is_srgb(picture) and picture.mode in ("RGB", "RGBA", "CMYK", "L", "LAB"):
-        picture, facts["icc"] = _from_profile(picture)
-    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-        picture = picture.convert("RGBA")
-        white = Pillow.new("RGBA", picture.size, "white")
-        picture = Pillow.alpha_composite(white, picture)
-    return np.asarray(picture.convert("RGB")), facts
-
-
-def _deep_grey(picture: Pillow.Image) -> Image:
-    values = np.asarray(picture).astype(np.float32)
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    if picture.mode.startswith("I;16") or picture.format == "PPM":  # 0 to 65,535
-        values /= 257.0
-    elif values.min() < 0 or values.max() > 255:
-        low, high = float(values.min()), float(values.max())
-        values = (values - low) * (255.0 / max(high - low, 1e-9))
-    elif picture.mode == "F" and values.max() <= 1:
-        values *= 255.0
-    grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)
-
-
-def _from_profile(picture: Pillow.Image) -> tuple[Pillow.Image, str]:
-    alpha = picture.getchannel("A") if picture.mode == "RGBA" else None
-    source = picture.convert("RGB") if alpha else picture
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
-        converted = ImageCms.profileToProfile(source, profile, _srgb(), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return picture, "unusable"
-    assert converted is not None
-    if alpha:
-        converted.putalpha(alpha)
-    return converted, "converted"
-
-
-@cache
-def _srgb() -> Any:
-    return ImageCms.createProfile("sRGB")
-
-
 @cache
 def _prepare() -> None:
     """Decoders that Pillow does not have itself; its own pixel limit gives way to ours."""
@@ -196,9 +110,10 @@ def _prepare() -> None:
 
 def _unidentified(data: bytes, suffix: str) -> Reject:
     head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
+    page = head.lower().startswith((b"<!doctype html", b"<html"))
     if (
         head.startswith(NOT_OPENED)
-        or b"<svg" in head.lower()
+        or (b"<svg" in head.lower() and not page)
         or data[4:6] in (b"\x11\xaf", b"\x12\xaf")
     ):
         return Reject("unsupported_format")

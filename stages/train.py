@@ -97,7 +97,7 @@ class Train(Recipe):
         world = World.join(device)
         say = print if world.writes else _silent
         say(f"train: {self.model}, recipe {self.recipe}, on {spoken(device)}{_many(world.size)}")
-        sets, labels = load_sets(context, plan["data"])
+        sets, labels = load_sets(context, plan["data"], self.side)
         train, val = sets["train"], sets.get("val")
         if val is None:
             raise Trouble(
@@ -189,7 +189,7 @@ class Train(Recipe):
         )
 
 
-def load_sets(context: Context, fingerprint: str) -> tuple[dict[str, Crops], list[str]]:
+def load_sets(context: Context, fingerprint: str, side: int) -> tuple[dict[str, Crops], list[str]]:
     """The crops of each split that has any, and the labels, sorted by name."""
     from stages.training.data import load
 
@@ -208,7 +208,7 @@ def load_sets(context: Context, fingerprint: str) -> tuple[dict[str, Crops], lis
             raise Trouble(f"{sample.key}: label {sample.label!r} has no pictures to train on")
     cache = context.processed / "cache"
     sets = {
-        split: load(members, labels, cache / f"{split}-{fingerprint}.npy")
+        split: load(members, labels, side, cache / f"{split}-{side}-{fingerprint}.npy")
         for split, members in samples.items()
     }
     return sets, labels

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -132,7 +133,7 @@ def _random_rectangles(count: int, recipe: Recipe, generator: torch.Generator) -
 def apply(pictures: Tensor, what: Draw, recipe: Recipe) -> Tensor:
     """N×3×H×W uint8 pictures as the network sees them: N×3×S×S float32, normalized."""
     size = recipe.input_size
-    seen = pictures.float() / 255
+    seen = _scratch(pictures.shape, pictures.device).copy_(pictures).div_(255)
     if what.angle.any():
         seen = rotate(seen, what.angle)
     rows = resize_weights(what.top, what.height, pictures.shape[2], size)
@@ -150,6 +151,12 @@ def apply(pictures: Tensor, what: Draw, recipe: Recipe) -> Tensor:
     )
     seen = (seen - mean) / deviation
     return erase(seen, what.erased) if what.erased[:, 2].any() else seen
+
+
+@lru_cache(maxsize=4)
+def _scratch(shape: torch.Size, device: torch.device) -> Tensor:
+    """Room for a batch as floats, used again and again: fresh pages cost more than the work."""
+    return torch.empty(shape, device=device)
 
 
 def resize_weights(start: Tensor, length: Tensor, pixels: int, size: int) -> Tensor:

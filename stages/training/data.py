@@ -39,36 +39,42 @@ class Crops:
         )
 
 
-def load(samples: Sequence[Sample], labels: Sequence[str], cache: Path | None = None) -> Crops:
-    """The pictures of some samples; `cache` names a file that keeps them for the next time.
+def load(
+    samples: Sequence[Sample], labels: Sequence[str], side: int = 0, cache: Path | None = None
+) -> Crops:
+    """The pictures of some samples, side×side pixels (0: their own size, see `_shape`).
+
+    `cache` names a file that keeps them for the next time.
 
     The file is mapped, not read, so a set may be larger than memory.
     """
     classes = torch.tensor([labels.index(sample.label) for sample in samples], dtype=torch.int64)
     if cache is None:
-        pictures = np.empty(_shape(samples), np.uint8)
+        pictures = np.empty(_shape(samples, side), np.uint8)
         _fill(pictures, samples)
     else:
         if not cache.exists():
-            _keep(cache, samples)
+            _keep(cache, samples, side)
         pictures = np.load(cache, mmap_mode="c")
     return Crops(torch.from_numpy(pictures), classes, samples)
 
 
-def _keep(cache: Path, samples: Sequence[Sample]) -> None:
+def _keep(cache: Path, samples: Sequence[Sample], side: int) -> None:
     """Decode into a mapped file, complete before it has its name; those of older data go."""
     cache.parent.mkdir(parents=True, exist_ok=True)
-    for old in cache.parent.glob(f"*{cache.name.split('-')[0]}-*"):
+    for old in cache.parent.glob(f"*{cache.name.rsplit('-', 1)[0]}-*"):
         old.unlink()
     beside = cache.with_name(f".new-{cache.name}")
-    pictures = np.lib.format.open_memmap(beside, "w+", np.uint8, _shape(samples))
+    pictures = np.lib.format.open_memmap(beside, "w+", np.uint8, _shape(samples, side))
     _fill(pictures, samples)
     pictures.flush()
     beside.replace(cache)
 
 
-def _shape(samples: Sequence[Sample]) -> tuple[int, int, int, int]:
-    """N×3×S×S: the crops' own side where all are squares of one size, else SIDE."""
+def _shape(samples: Sequence[Sample], side: int) -> tuple[int, int, int, int]:
+    """N×3×S×S: the side asked for, or that of crops that all are squares of one size, or SIDE."""
+    if side:
+        return len(samples), 3, side, side
     sizes = set()
     for sample in samples:
         with Pillow.open(sample.file) as picture:

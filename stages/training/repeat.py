@@ -35,7 +35,7 @@ def repeat(train: Train, context: Context) -> int:
 
     device = device_of(train.device)
     print(f"train: {train.model}, recipe {train.recipe}, on {spoken(device)}")
-    sets, labels = load_sets(context, context.ledger.fingerprint("split"))
+    sets, labels = load_sets(context, context.ledger.fingerprint("split"), train.side)
     if train.folds:
         crops = _together([sets[name] for name in ("train", "val") if name in sets])
         parts = folds(crops.samples, train.folds, train.group_by)

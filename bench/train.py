@@ -1,0 +1,124 @@
+"""Our trainer against the published loop, in one run, on the same crops and machine.
+
+`make bench-train` makes a set of the demo's kind (`--pictures` a label) unless `--processed` names
+a folder that has a data set. Nothing else should run meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import plain_loop
+import torch
+from torch.nn import functional as F
+
+from pipeline.__main__ import main as pipeline
+from pipeline.ledger import Ledger
+from stages.training.data import Crops, load
+from stages.training.loop import Numbers, State, device_of, fit
+from stages.training.models import simpleconv3
+from stages.training.recipes import RECIPES, Recipe
+
+
+class Clock:
+    """Notes when each epoch ended and what it reached."""
+
+    def __init__(self) -> None:
+        self.epochs: list[tuple[float, Numbers]] = []
+
+    def start(self, state: State, train: Crops, recipe: Recipe) -> None:
+        self._began = time.monotonic()
+
+    def epoch(self, state: State, numbers: Numbers, better: bool) -> None:
+        self.epochs.append((time.monotonic() - self._began, numbers))
+
+    def interrupted(self) -> bool:
+        return False
+
+
+def ours(recipe: Recipe, sets: dict[str, Crops], labels: list[str], device: torch.device) -> Clock:
+    clock = Clock()
+    fit(recipe, 0, sets["train"], sets["val"], labels, device, clock)
+    return clock
+
+
+def matrix_work(recipe: Recipe, labels: int, device: torch.device, steps: int = 60) -> float:
+    """Pictures a second of the network alone: forward, backward and step on one resident batch."""
+    network = simpleconv3(labels).to(device)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+    seen = torch.randn(recipe.batch, 3, 48, 48, device=device)
+    target = torch.zeros(recipe.batch, dtype=torch.int64, device=device)
+    times = []
+    for _ in range(steps):
+        began = time.monotonic()
+        F.cross_entropy(network(seen), target).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.monotonic() - began)
+    return recipe.batch / statistics.median(times)
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("--processed", type=Path, default=Path("demo/bench/processed"))
+    words.add_argument("--pictures", type=int, default=250, help="a label, when the set is made")
+    words.add_argument("--plain-epochs", type=int, default=60)
+    words.add_argument("--device", default="auto")
+    chosen = words.parse_args()
+    where = ["--raw", str(chosen.processed.parent / "raw"), "--processed", str(chosen.processed)]
+    if not (chosen.processed / "ledger.sqlite").exists():
+        pipeline(["sample-data", "--output", where[1], "--count", str(chosen.pictures)])
+        pipeline(["split", *where])
+    with Ledger(chosen.processed / "ledger.sqlite") as ledger:
+        samples = list(ledger.samples("split", chosen.processed))
+    labels = sorted({one.label for one in samples})
+    members = {
+        name: [one for one in samples if one.file.parent.parent.name == name]
+        for name in ("train", "val")
+    }
+    device = device_of(chosen.device)
+    began = time.monotonic()
+    native = {name: load(some, labels) for name, some in members.items()}
+    small = {name: load(some, labels, RECIPES["default"].side) for name, some in members.items()}
+    decoding = time.monotonic() - began
+    classic = replace(RECIPES["classic"], epochs=5)
+    count = len(native["train"])
+    print(f"{count} + {len(native['val'])} crops, {len(labels)} labels, on {device}")
+
+    rates: dict[str, list[float]] = {"plain": [], "ours": []}
+    for _ in range(3):  # in turn, so that a drifting machine is fair to both
+        last = list(plain_loop.train(chosen.processed / "dataset", 3, classic.batch, device))
+        rates["plain"].append(count * 2 / (last[-1].seconds - last[0].seconds))
+        clock = ours(classic, native, labels, device)
+        rates["ours"].append(count * 4 / (clock.epochs[-1][0] - clock.epochs[0][0]))
+    floor = matrix_work(classic, len(labels), device)
+    plain, fast = (statistics.median(rates[name]) for name in ("plain", "ours"))
+    print(f"same network, batch and augmentation, median of 3: plain {plain:,.0f} pictures/s,")
+    print(f"  ours {fast:,.0f} ({fast / plain:.1f}×); the matrix work alone {floor:,.0f}")
+
+    slow = list(
+        plain_loop.train(chosen.processed / "dataset", chosen.plain_epochs, classic.batch, device)
+    )
+    final, spent = statistics.mean(epoch.valacc for epoch in slow[-5:]), slow[-1].seconds
+    clock = ours(RECIPES["default"], small, labels, device)
+    reached = [seconds for seconds, one in clock.epochs if one["data/valacc"] >= final]
+    best = max(one["data/valacc"] for _, one in clock.epochs)
+    print(f"plain loop: {chosen.plain_epochs} epochs in {spent:.1f} s, the last 5 at {final:.1%}")
+    print(
+        f"recipe default: {clock.epochs[-1][0]:.1f} s, best {best:.1%}; decoding {decoding:.1f} s"
+    )
+    if reached:
+        seconds = reached[0] + decoding
+        print(f"  at the plain loop's accuracy after {seconds:.2f} s: {spent / seconds:.0f}× less")
+    print(json.dumps({"plain": rates["plain"], "ours": rates["ours"], "floor": floor}))
+
+
+if __name__ == "__main__":
+    main()
