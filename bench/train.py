@@ -28,6 +28,8 @@ from stages.training.recipes import RECIPES, Recipe
 class Clock:
     """Notes when each epoch ended and what it reached."""
 
+    asked = False
+
     def __init__(self) -> None:
         self.epochs: list[tuple[float, Numbers]] = []
 
@@ -36,9 +38,6 @@ class Clock:
 
     def epoch(self, state: State, numbers: Numbers, better: bool) -> None:
         self.epochs.append((time.monotonic() - self._began, numbers))
-
-    def interrupted(self) -> bool:
-        return False
 
 
 def ours(recipe: Recipe, sets: dict[str, Crops], labels: list[str], device: torch.device) -> Clock:

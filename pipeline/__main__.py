@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -69,8 +70,10 @@ def main(argv: Sequence[str]) -> int:
 def _run(name: str, settings: Settings) -> int:
     common = settings.common
     command: Command | None = settings.own if name in COMMAND_KINDS else None
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
+    stages = first and (command is None or command.after_stages)
     with ExitStack() as stack:
-        if command is None or command.writes:
+        if first and (command is None or command.writes):
             stack.enter_context(files.hold(common.processed))
         path = common.processed / "ledger.sqlite"
         recorded = path.exists() or command is None or command.writes
@@ -79,7 +82,7 @@ def _run(name: str, settings: Settings) -> int:
         runner = Runner(common.raw, common.processed, ledger, executor)
         context = Context(settings, _steps(settings), ledger, runner, executor)
         errors = 0
-        if command is None or command.after_stages:
+        if stages:
             errors = context.bring_up_to_date(_until(name, context.steps))
         if errors:
             log = common.processed / "errors.log"

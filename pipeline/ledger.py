@@ -56,6 +56,8 @@ class Ledger:
         Raises Trouble where it is damaged or from a newer version.
         """
         self._path = path
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(path or ":memory:")
         try:
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()

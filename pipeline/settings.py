@@ -131,7 +131,7 @@ def _from_table(name: str, kind: Any, table: Mapping[str, Any], argv: Sequence[s
     for key, value in section.items():
         if key not in (known := [one.name for one in fields(kind)]):
             raise Usage(f"pyproject.toml: {where}.{key} is unknown; {near_misses(key, known)}")
-        chosen[key] = _fitted(
+        chosen[key] = fitted(
             f"pyproject.toml: {where}.{key}", value, getattr(base, key), hints[key]
         )
     try:
@@ -150,7 +150,7 @@ def _recipe(section: Mapping[str, Any], argv: Sequence[str]) -> str | None:
     return section.get("recipe")
 
 
-def _fitted(where: str, value: Any, default: Any, hint: Any) -> Any:
+def fitted(where: str, value: Any, default: Any, hint: Any) -> Any:
     """A value of the table as its field wants it."""
     choice = get_args(hint) if get_origin(hint) is Literal else ()
     if choice and value not in choice:

@@ -34,10 +34,9 @@ class Faces:
     """Search all sizes at once at full size, as the published way does."""
 
     def __post_init__(self) -> None:
-        if self.scale_factor <= 1 or self.min_neighbors < 0:
-            raise ValueError("scale_factor must be over 1, min_neighbors 0 or more")
-        if self.min_size < 1 or self.max_side < 1:
-            raise ValueError("min_size and max_side must be 1 or more")
+        sizes = min(self.min_size, self.max_side)
+        if self.scale_factor <= 1 or self.min_neighbors < 0 or sizes < 1:
+            raise ValueError("scale_factor must be over 1, min_neighbors and sizes positive")
 
     def models(self) -> tuple[Path, ...]:
         return (installed(HAAR),)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pipeline import files
-from pipeline.trouble import Trouble
+from pipeline.settings import REGIONS, fitted
+from pipeline.trouble import Trouble, Usage
 from stages.training.recipes import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
 
 FORMAT = 1
+LARGEST_SIDE = 4096  # pixels
+HINTS = get_type_hints(Recipe)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def load(path: Path) -> tuple[nn.Module, Description]:
     try:
         network = build(description.recipe, len(description.labels), start=False)
         network.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError, KeyError, OSError) as error:
+    except (SafetensorError, RuntimeError, KeyError, OSError, Usage) as error:
         first = str(error).splitlines()[0]
         raise Trouble(
             f"{weights} is damaged, or not of this program ({first}): train again"
@@ -76,12 +79,30 @@ def load(path: Path) -> tuple[nn.Module, Description]:
 
 
 def _read(path: Path) -> Description:
+    """The description in a JSON file that may be anyone's: every value is looked at."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
-        description = Description(**{**known, "recipe": Recipe(**known["recipe"])})
-        valid = description.format == FORMAT and all(isinstance(x, str) for x in description.labels)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        recipe = {
+            name: fitted(f"{path}: recipe.{name}", value, getattr(Recipe, name), HINTS[name])
+            for name, value in known["recipe"].items()
+        }
+        description = Description(**{**known, "recipe": Recipe(**recipe)})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Trouble(f"{path} describes no model ({type(error).__name__}: {error})") from error
-    if not valid:
+    if description.format != FORMAT:
         raise Trouble(f"{path} is of another version of this program: train again")
+    labels, stages = description.labels, description.stages
+    valid = (
+        isinstance(labels, list)
+        and all(isinstance(label, str) for label in labels)
+        and len(set(labels)) == len(labels) >= 2
+        and description.region in REGIONS
+        and isinstance(stages, dict)
+        and all(isinstance(settings, dict) for settings in stages.values())
+        and type(description.side) is int
+        and 1 <= description.side <= LARGEST_SIDE
+        and description.recipe.input_size <= LARGEST_SIDE
+    )
+    if not valid:
+        raise Trouble(f"{path} describes no model: labels, region, stages or side make no sense")
     return description

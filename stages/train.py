@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from stages.training.data import Crops
+    from stages.training.distributed import World
 
 PACKAGES = ("torch", "torchvision", "opencv-python", "dlib", "numpy", "pillow")
 
@@ -60,10 +61,9 @@ class Train(Recipe):
         return cls(recipe=recipe, **asdict(RECIPES[recipe]))
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1 or self.lr <= 0 or not 0 < self.crop_min <= 1:
-            raise ValueError("epochs and batch must be 1 or more, lr over 0, crop_min over 0 to 1")
-        if Path(self.name).name != self.name:
-            raise ValueError(f"--name {self.name!r} must be a plain folder name")
+        super().__post_init__()
+        if Path(self.name).name != self.name or self.name == "..":
+            raise ValueError(f"name {self.name!r} must be a plain folder name")
         if self.folds == 1 or self.folds < 0 or self.seeds < 1:
             raise ValueError("--folds must be 2 or more, --seeds 1 or more")
 
@@ -73,12 +73,21 @@ class Train(Recipe):
             from stages.training.repeat import repeat
 
             return repeat(self, context)
-        folder = context.processed / "runs" / (self.name or self.recipe)
-        plan = self.plan(context)
+        if several():
+            from stages.training.distributed import joined
+
+            with joined(self.device) as world:  # the first comes when it has done the stages
+                return self._train(context, world)
+        folder, plan = self._folder(context), self.plan(context)
         if (done := _finished(folder)) and done["plan"] == plan:
             print(f"train: up to date. {_summary(done['best'], folder, context)}")
             return 0
-        return self._train(context, folder, plan)
+        from stages.training.distributed import World
+
+        return self._train(context, World())
+
+    def _folder(self, context: Context) -> Path:
+        return context.processed / "runs" / (self.name or self.recipe)
 
     def plan(self, context: Context) -> dict[str, Any]:
         """What the weights depend on: settings and data."""
@@ -88,22 +97,24 @@ class Train(Recipe):
     def as_recipe(self) -> Recipe:
         return Recipe(**{one.name: getattr(self, one.name) for one in fields(Recipe)})
 
-    def _train(self, context: Context, folder: Path, plan: dict[str, Any]) -> int:
-        from stages.training.distributed import World
+    def _train(self, context: Context, world: World) -> int:
         from stages.training.loop import device_of, fit
         from stages.training.record import RunFolder
 
+        folder, plan = self._folder(context), self.plan(context)
         device = device_of(self.device)
-        world = World.join(device)
         say = print if world.writes else _silent
         say(f"train: {self.model}, recipe {self.recipe}, on {spoken(device)}{_many(world.size)}")
-        sets, labels = load_sets(context, plan["data"], self.side)
-        train, val = sets["train"], sets.get("val")
-        if val is None:
-            raise Trouble(
-                "no picture is left for validation: a label gives it one in ten, so add pictures "
-                "or raise --split.val"
-            )
+        with world.first_alone():  # it makes cache and folder, the others find them
+            sets, labels = load_sets(context, plan["data"], self.side)
+            if "val" not in sets:
+                raise Trouble(
+                    "no picture is left for validation: a label gives it one in ten, so add "
+                    "pictures or raise --split.val"
+                )
+            if world.writes:
+                self._prepare(folder, plan)
+        train, val = sets["train"], sets["val"]
         say(f"train: {len(train):,} pictures, {len(val):,} for validation")
         say(f"train: labels {', '.join(labels)}")
         if self.balance != "none":
@@ -113,25 +124,21 @@ class Train(Recipe):
             described = self._describe(context, labels, train.pictures.shape[2], plan, numbers)
             model_file.save(folder / name, network, described)
 
-        if world.writes:
-            self._prepare(folder, plan, labels)
-            with RunFolder(folder, self.resume, keep) as record:
-                state = fit(self.as_recipe(), self.seed, train, val, labels, device, record, world)
-                if record.interrupted() and state.epoch < self.epochs:
-                    say(f"train: stopped after epoch {state.epoch}; --resume goes on from there")
-                    return 1
+        with RunFolder(folder, self.resume, keep, world.writes) as record:
+            state = fit(self.as_recipe(), self.seed, train, val, labels, device, record, world)
+            if record.asked and state.epoch < self.epochs:
+                say(f"train: stopped after epoch {state.epoch}; --resume goes on from there")
+                return 1
+            if world.writes:
                 record.finish(state)
                 record.show_confusion(self._judge(folder, sets, labels, device), labels)
-            files.write(
-                folder / "run.json", json.dumps({"plan": plan, "best": state.best}, indent=2)
-            )
-            say(f"train: {_summary(state.best, folder, context)}")
-        else:
-            fit(self.as_recipe(), self.seed, train, val, labels, device, None, world)
-        world.leave()
+                files.write(folder / "labels.json", json.dumps(labels, ensure_ascii=False))
+                done = json.dumps({"plan": plan, "best": state.best}, indent=2)
+                files.write(folder / "run.json", done)
+        say(f"train: {_summary(state.best, folder, context)}")
         return 0
 
-    def _prepare(self, folder: Path, plan: dict[str, Any], labels: list[str]) -> None:
+    def _prepare(self, folder: Path, plan: dict[str, Any]) -> None:
         """An empty run folder, or the interrupted one of the same plan."""
         begun = folder / "plan.json"
         same = begun.exists() and json.loads(begun.read_text(encoding="utf-8")) == plan
@@ -141,7 +148,6 @@ class Train(Recipe):
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         files.write(begun, json.dumps(plan, indent=2))
-        files.write(folder / "labels.json", json.dumps(labels, ensure_ascii=False))
 
     def _judge(
         self, folder: Path, sets: dict[str, Crops], labels: list[str], device: torch.device
@@ -226,7 +232,8 @@ def spoken(device: torch.device) -> str:
 def _finished(folder: Path) -> dict[str, Any]:
     """What a finished run says of itself; empty for another."""
     path = folder / "run.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    whole = path.exists() and (folder / "best.safetensors").exists()
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if whole else {}
 
 
 def _summary(best: dict[str, Any], folder: Path, context: Context) -> str:
@@ -251,6 +258,6 @@ def _silent(_: str) -> None:
     """What a process says that is not the first."""
 
 
-def first_process() -> bool:
-    """Whether this is the one of several that torchrun started that runs the stages."""
-    return os.environ.get("RANK", "0") == "0"
+def several() -> bool:
+    """Whether torchrun started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1

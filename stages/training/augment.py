@@ -44,14 +44,15 @@ class Draw:
     colour: Tensor
     sigma: Tensor
     erased: Tensor
+    whole: Tensor
+    """Whether pixels beyond the box count for its edge, as when a resized picture is cut."""
 
     def __getitem__(self, part: slice | Tensor) -> Draw:
         return Draw(*(getattr(self, one.name)[part] for one in fields(self)))
 
     def to(self, device: torch.device) -> Draw:
-        return Draw(
-            *(getattr(self, one.name).to(device, non_blocking=True) for one in fields(self))
-        )
+        values = (getattr(self, one.name) for one in fields(self))
+        return Draw(*(value.to(device, non_blocking=True) for value in values))
 
 
 def draw(count: int, side: int, recipe: Recipe, generator: torch.Generator) -> Draw:
@@ -73,13 +74,15 @@ def draw(count: int, side: int, recipe: Recipe, generator: torch.Generator) -> D
         colour=even(1 - recipe.colour, 1 + recipe.colour, 3),
         sigma=even(0, recipe.blur),
         erased=erased,
+        whole=torch.zeros(count, dtype=torch.bool),
     )
 
 
 def centre(count: int, side: int, recipe: Recipe) -> Draw:
     """The same for each picture: what Resize(resize), then CenterCrop(input_size) would show."""
-    shown = side * min(1.0, recipe.input_size / recipe.resize)
-    start, length = torch.full((count,), (side - shown) / 2), torch.full((count,), shown)
+    scale = side / recipe.resize
+    start = torch.full((count,), round((recipe.resize - recipe.input_size) / 2) * scale)
+    length = torch.full((count,), recipe.input_size * scale)
     none = torch.zeros(count)
     return Draw(
         start,
@@ -91,6 +94,7 @@ def centre(count: int, side: int, recipe: Recipe) -> Draw:
         colour=torch.ones(count, 3),
         sigma=none,
         erased=torch.zeros(count, 4),
+        whole=torch.ones(count, dtype=torch.bool),
     )
 
 
@@ -136,8 +140,8 @@ def apply(pictures: Tensor, what: Draw, recipe: Recipe) -> Tensor:
     seen = _scratch(pictures.shape, pictures.device).copy_(pictures).div_(255)
     if what.angle.any():
         seen = rotate(seen, what.angle)
-    rows = resize_weights(what.top, what.height, pictures.shape[2], size)
-    columns = resize_weights(what.left, what.width, pictures.shape[3], size)
+    rows = resize_weights(what.top, what.height, pictures.shape[2], size, what.whole)
+    columns = resize_weights(what.left, what.width, pictures.shape[3], size, what.whole)
     columns = torch.where(what.mirrored[:, None, None], columns.flip(1), columns)
     if what.sigma.any():
         blur = blur_weights(what.sigma, size)
@@ -156,11 +160,14 @@ def apply(pictures: Tensor, what: Draw, recipe: Recipe) -> Tensor:
 @lru_cache(maxsize=4)
 def _scratch(shape: torch.Size, device: torch.device) -> Tensor:
     """Room for a batch as floats, used again and again: fresh pages cost more than the work."""
-    return torch.empty(shape, device=device)
+    with torch.inference_mode(False):  # training writes there too
+        return torch.empty(shape, device=device)
 
 
-def resize_weights(start: Tensor, length: Tensor, pixels: int, size: int) -> Tensor:
-    """N×size×pixels weights that resize `length` pixels from `start` to `size`."""
+def resize_weights(start: Tensor, length: Tensor, pixels: int, size: int, whole: Tensor) -> Tensor:
+    """N×size×pixels weights that resize `length` pixels from `start` to `size`; with `whole`,
+    pixels beyond that stretch count for its ends.
+    """
     ratio = length / size
     steps = torch.arange(size, device=start.device, dtype=torch.float32)
     middle = start[:, None] + (steps + 0.5) * ratio[:, None]
@@ -168,7 +175,7 @@ def resize_weights(start: Tensor, length: Tensor, pixels: int, size: int) -> Ten
     at = torch.arange(pixels, device=start.device, dtype=torch.float32)
     weights = (1 - ((at + 0.5 - middle[..., None]) / reach).abs()).clamp(min=0)
     inside = (at + 0.5 > start[:, None]) & (at + 0.5 < (start + length)[:, None])
-    weights = weights * inside[:, None, :]
+    weights = weights * (inside | whole[:, None])[:, None, :]
     return weights / weights.sum(dim=2, keepdim=True)
 
 

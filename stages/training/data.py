@@ -62,8 +62,10 @@ def load(
 def _keep(cache: Path, samples: Sequence[Sample], side: int) -> None:
     """Decode into a mapped file, complete before it has its name; those of older data go."""
     cache.parent.mkdir(parents=True, exist_ok=True)
-    for old in cache.parent.glob(f"*{cache.name.rsplit('-', 1)[0]}-*"):
-        old.unlink()
+    data = cache.name.rsplit("-", 1)[-1]
+    for old in cache.parent.glob("*.npy"):
+        if not old.name.endswith(data):
+            old.unlink()
     beside = cache.with_name(f".new-{cache.name}")
     pictures = np.lib.format.open_memmap(beside, "w+", np.uint8, _shape(samples, side))
     _fill(pictures, samples)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 
 @dataclass(frozen=True)
@@ -18,21 +19,6 @@ class World:
 
     rank: int = 0
     size: int = 1
-
-    @classmethod
-    def join(cls, device: torch.device) -> World:
-        """Meet the other processes; the first may take hours for the stages before it comes."""
-        size = int(os.environ.get("WORLD_SIZE", "1"))
-        if size == 1:
-            return cls()
-        backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=timedelta(days=2))
-        dist.barrier()
-        return cls(dist.get_rank(), size)
-
-    def leave(self) -> None:
-        if self.size > 1:
-            dist.destroy_process_group()
 
     @property
     def writes(self) -> bool:
@@ -49,12 +35,52 @@ class World:
             dist.all_reduce(value)
         return value
 
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """The first process does this before the others begin it."""
+        if self.size > 1 and not self.writes:
+            dist.barrier()
+        yield
+        if self.size > 1 and self.writes:
+            dist.barrier()
+
     def prepare(self, network: nn.Module) -> nn.Module:
         """The network with gradients averaged, and batch norm measured, over all processes."""
         if self.size == 1:
             return network
         network = share_batch_norm(network)
         return nn.parallel.DistributedDataParallel(network)
+
+
+@contextmanager
+def joined(device: str) -> Iterator[World]:
+    """Meet the other processes; the first may take hours for the stages before it comes."""
+    cuda = device in ("auto", "cuda") and torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(days=2))
+    try:
+        dist.barrier()
+        yield World(dist.get_rank(), dist.get_world_size())
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+class SumOver(torch.autograd.Function):
+    """The sum of a tensor over all processes, for gradients too."""
+
+    @staticmethod
+    def forward(context: object, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: object, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
@@ -65,10 +91,10 @@ class SharedBatchNorm(nn.BatchNorm2d):
             return super().forward(input)
         count = torch.full((1,), input.numel() / input.shape[1], dtype=input.dtype)
         parts = torch.cat([input.sum((0, 2, 3)), count])
-        total = all_reduce(parts)
+        total = SumOver.apply(parts)
         mean = total[:-1] / total[-1]
         away = input - mean[None, :, None, None]
-        variance = all_reduce(away.square().sum((0, 2, 3))) / total[-1]
+        variance = SumOver.apply(away.square().sum((0, 2, 3))) / total[-1]
         with torch.no_grad():
             self._remember(mean, variance * total[-1] / (total[-1] - 1))
         scaled: Tensor = away * torch.rsqrt(variance + self.eps)[None, :, None, None]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from pipeline.trouble import Trouble
+from pipeline.trouble import Trouble, Usage
 from stages.training.augment import apply, centre, draw
 from stages.training.data import Crops
 from stages.training.distributed import World
@@ -33,7 +33,8 @@ class Record(Protocol):
 
     def epoch(self, state: State, numbers: Numbers, better: bool) -> None: ...
 
-    def interrupted(self) -> bool:
+    @property
+    def asked(self) -> bool:
         """Whether the user wants the run to end after this epoch."""
         ...
 
@@ -74,6 +75,7 @@ def fit(
     torch.manual_seed(seed)
     torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
     network = build(recipe, len(labels)).to(device)
+    _try_out(network, recipe, device)
     state = State(network, _optimizer(recipe, network), torch.Generator().manual_seed(seed))
     if record:
         record.start(state, train, recipe)
@@ -82,7 +84,7 @@ def fit(
     classes = train.classes.to(device)
     weights = _label_weights(train, len(labels))
     loss_weights = weights.to(device) if recipe.balance == "weights" else None
-    steps = -(-len(train) // recipe.batch)
+    frozen = recipe.freeze
     bar = tqdm(
         total=recipe.epochs * len(train),
         initial=state.epoch * len(train),
@@ -93,12 +95,14 @@ def fit(
     )
     while state.epoch < recipe.epochs:
         began = time.monotonic()
-        if recipe.freeze and recipe.unfreeze_at == state.epoch + 1:
-            freeze(network, recipe, frozen=False)
+        if frozen and 0 < recipe.unfreeze_at <= state.epoch + 1:
+            frozen = freeze(network, recipe, frozen=False)
+            model = world.prepare(network)
         train_mode(network)
         total = torch.zeros(2, device=device)
-        for step, batch in enumerate(_order(train, weights, recipe, state.generator)):
-            rate = learning_rate(recipe, state.epoch, state.epoch + step / steps)
+        batches = _order(train, weights, recipe, state.generator)
+        for step, batch in enumerate(batches):
+            rate = learning_rate(recipe, state.epoch, state.epoch + step / len(batches))
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
             what = draw(len(batch), pictures.shape[2], recipe, state.generator)
@@ -141,10 +145,21 @@ def fit(
         bar.set_postfix(said | _spoken(numbers, state.best))
         if recipe.patience and val and state.epoch - state.best["epoch"] >= recipe.patience:
             break
-        if record and record.interrupted():
+        if world.sum(torch.tensor(float(record is not None and record.asked))) > 0:
             break
     bar.close()
     return state
+
+
+@torch.inference_mode()
+def _try_out(network: nn.Module, recipe: Recipe, device: torch.device) -> None:
+    """Raise Usage where the network cannot take pictures of the recipe's size."""
+    size = recipe.input_size
+    try:
+        network.eval()(torch.zeros(1, 3, size, size, device=device))
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise Usage(f"{recipe.model} cannot take --input-size {size} ({first})") from error
 
 
 def learning_rate(recipe: Recipe, epoch: int, progress: float) -> float:
@@ -219,13 +234,16 @@ def _label_weights(train: Crops, labels: int) -> Tensor:
 
 def _order(
     train: Crops, weights: Tensor, recipe: Recipe, generator: torch.Generator
-) -> Sequence[Tensor]:
+) -> list[Tensor]:
     """The places of an epoch's pictures, batch by batch."""
     if recipe.balance == "sampler":
         drawn = torch.multinomial(weights[train.classes], len(train), True, generator=generator)
     else:
         drawn = torch.randperm(len(train), generator=generator)
-    return torch.split(drawn, recipe.batch)
+    batches = list(torch.split(drawn, recipe.batch))
+    if len(batches) > 1 and len(batches[-1]) == 1:  # batch norm cannot learn from one picture
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
 
 
 def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:

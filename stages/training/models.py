@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from urllib.error import URLError
 
@@ -94,14 +95,13 @@ def _from_torchvision(recipe: Recipe, labels: int, weights: str) -> nn.Module:
         raise Usage(
             f"--model {recipe.model} is unknown; {near_misses(recipe.model, [*OWN, *known])}"
         )
-    network: nn.Module = models.get_model(recipe.model, weights=None)
+    plain = {"aux_logits": False, "init_weights": False}
+    extra = plain if recipe.model in ("googlenet", "inception_v3") else {}
+    network: nn.Module = models.get_model(recipe.model, weights=None, **extra)
     if weights == "DEFAULT":
         network.load_state_dict(_pretrained(recipe.model), strict=False)
-    if getattr(network, "aux_logits", False):
-        setattr(network, "aux_logits", False)  # noqa: B010
-        for name in ("aux1", "aux2", "AuxLogits"):
-            if hasattr(network, name):
-                setattr(network, name, None)
+    if recipe.weights == "DEFAULT" and extra:
+        setattr(network, "transform_input", True)  # noqa: B010 – these two came with the input scaled otherwise
     _replace_head(network, recipe.head_hidden, labels)
     return network
 
@@ -136,8 +136,11 @@ def _load_backbone(network: nn.Module, path: Path) -> None:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, UnpicklingError, RuntimeError) as error:
-        raise Trouble(f"--weights {path} cannot be read: {str(error).splitlines()[0]}") from error
+    except (OSError, EOFError, SafetensorError, UnpicklingError, RuntimeError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise Trouble(f"--weights {path} cannot be read: {first}") from error
+    if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
+        raise Trouble(f"--weights {path} holds no weights by name (a state dict)")
     own = network.state_dict()
     fitting = {
         name: value
@@ -159,11 +162,19 @@ def _replace_head(network: nn.Module, hidden: int, labels: int) -> None:
     if hidden:
         top = layers[-1][0].split(".")[0]
         inputs = next(one.in_features for name, one in layers if name.split(".")[0] == top)
+        before = takewhile(lambda one: not isinstance(one, nn.Linear), _chain(network, top))
+        kept = [one for one in before if not isinstance(one, nn.Dropout)]
         head = (nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(0.2), nn.Linear(hidden, labels))
-        _set(network, top, nn.Sequential(*head))
+        _set(network, top, nn.Sequential(*kept, *head))
         return
     name, layer = layers[-1]
     _set(network, name, nn.Linear(layer.in_features, labels))
+
+
+def _chain(network: nn.Module, name: str) -> list[nn.Module]:
+    """The layers of a part, one after the other."""
+    part = network.get_submodule(name)
+    return list(part.children()) if isinstance(part, nn.Sequential) else [part]
 
 
 def head_of(network: nn.Module, recipe: Recipe) -> nn.Module:
@@ -174,10 +185,11 @@ def head_of(network: nn.Module, recipe: Recipe) -> nn.Module:
     return network.get_submodule(names[-1].split(".")[0] if recipe.head_hidden else names[-1])
 
 
-def freeze(network: nn.Module, recipe: Recipe, frozen: bool) -> None:
-    """Leave all but the head out of training, or take it in again."""
+def freeze(network: nn.Module, recipe: Recipe, frozen: bool) -> bool:
+    """Leave all but the head out of training, or take it in again; returns `frozen`."""
     network.requires_grad_(not frozen)
     head_of(network, recipe).requires_grad_(True)
+    return frozen
 
 
 def train_mode(network: nn.Module) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+LARGEST = 100_000  # of any count or size
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -68,6 +70,24 @@ class Recipe:
     """Chance that a random rectangle is blanked."""
     flip_test: bool = True
     """Average the answers for a picture and its mirror image in validation and prediction."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what no training could make sense of."""
+        for name in ("epochs", "batch", "input_size", "step_epochs"):
+            if not 1 <= getattr(self, name) <= LARGEST:
+                raise ValueError(f"{name} must be 1 to {LARGEST:,}")
+        for name in ("patience", "unfreeze_at", "head_hidden", "side", "rotate", "blur"):
+            if not 0 <= getattr(self, name) <= LARGEST:
+                raise ValueError(f"{name} must be 0 to {LARGEST:,}")
+        for name in ("flip", "erase", "colour", "label_smoothing", "weight_decay", "step_gamma"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be 0 to 1")
+        if not 0 < self.crop_min <= 1 or not self.lr > 0 or not 0 <= self.momentum < 1:
+            raise ValueError("crop_min must be over 0 to 1, lr over 0, momentum 0 to under 1")
+        if not self.input_size <= self.resize <= LARGEST:
+            raise ValueError(f"resize must be input_size ({self.input_size}) or more")
+        if self.nesterov and self.optimizer == "sgd" and not self.momentum:
+            raise ValueError("nesterov needs a momentum")
 
 
 RECIPES = {

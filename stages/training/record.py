@@ -30,59 +30,70 @@ class RunFolder:
     """Writes weights, metrics and TensorBoard; knows how to go on. Use as a context manager.
 
     `save(name, network, numbers)` writes a model file. Ctrl-C lets the epoch finish first; a
-    second one ends at once.
+    second one ends at once. Of several processes, one `writes`.
     """
 
     def __init__(
-        self, folder: Path, resume: bool, save: Callable[[str, nn.Module, Numbers], None]
+        self,
+        folder: Path,
+        resume: bool,
+        save: Callable[[str, nn.Module, Numbers], None],
+        writes: bool = True,
     ) -> None:
         self._folder = folder
         self._resume = resume
         self._save = save
+        self._writes = writes
         self._written = 0.0
-        self._asked = False
+        self.asked = False
+        self._board: SummaryWriter | None = None
 
     def __enter__(self) -> RunFolder:
         self._before = signal.signal(signal.SIGINT, self._ask)
-        self._board = SummaryWriter(str(self._folder / "tensorboard"))
         return self
 
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGINT, self._before)
-        self._board.close()
+        if self._board:
+            self._board.close()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+        if self.asked:
             raise KeyboardInterrupt
-        self._asked = True
-        print("\ntrain: ending after this epoch (Ctrl-C again: at once)")
+        self.asked = True
+        self._say("\ntrain: ending after this epoch (Ctrl-C again: at once)")
+
+    def _say(self, words: str) -> None:
+        if self._writes:
+            print(words)
 
     def start(self, state: State, train: Crops, recipe: Recipe) -> None:
         """Load the state of an interrupted run; else show TensorBoard what the network sees."""
         if self._resume and (self._folder / "state.safetensors").exists():
             _load(self._folder / "state.safetensors", state)
-            print(f"train: going on after epoch {state.epoch}")
+            self._say(f"train: going on after epoch {state.epoch}")
+        if not self._writes:
+            return
         lines = self._metrics()[: state.epoch]
         files.write(self._folder / "metrics.jsonl", "".join(line + "\n" for line in lines))
+        board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=state.epoch + 1)
+        self._board = board
         if state.epoch == 0:
-            self._show_batch(train, recipe)
+            self._show_batch(board, train, recipe)
 
     def epoch(self, state: State, numbers: Numbers, better: bool) -> None:
         """Write an epoch's numbers; weights when they are the best so far, state now and then."""
         with open(self._folder / "metrics.jsonl", "a", encoding="utf-8") as log:
             log.write(json.dumps(numbers) + "\n")
         for tag in SCALARS:
-            if tag in numbers:
+            if tag in numbers and self._board:
                 self._board.add_scalar(tag, numbers[tag], state.epoch)
         if better:
             self._save("best", state.network, numbers)
-        if self._asked or time.monotonic() - self._written > STATE_SECONDS:
+        if self.asked or time.monotonic() - self._written > STATE_SECONDS:
             self._save("last", state.network, numbers)
             files.write(self._folder / "state.safetensors", _to_bytes(state))
             self._written = time.monotonic()
-
-    def interrupted(self) -> bool:
-        return self._asked
 
     def finish(self, state: State) -> None:
         """The last weights, all scalars as JSON, curves as a picture; the state is not needed."""
@@ -100,18 +111,19 @@ class RunFolder:
         """The confusion matrix of the best weights, for TensorBoard and as a picture."""
         figure = confusion_figure(confusion, labels)
         figure.savefig(self._folder / "confusion.png", dpi=110)
-        self._board.add_figure("confusion", figure)
+        if self._board:
+            self._board.add_figure("confusion", figure)
 
     def _metrics(self) -> list[str]:
         path = self._folder / "metrics.jsonl"
         return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
-    def _show_batch(self, train: Crops, recipe: Recipe) -> None:
+    def _show_batch(self, board: SummaryWriter, train: Crops, recipe: Recipe) -> None:
         some = train.pictures[:32]
         what = draw(len(some), some.shape[2], recipe, torch.Generator().manual_seed(0))
         seen = apply(some, what, recipe)
         low, high = seen.amin((1, 2, 3), keepdim=True), seen.amax((1, 2, 3), keepdim=True)
-        self._board.add_images("batch", (seen - low) / (high - low).clamp(min=1e-6), 0)
+        board.add_images("batch", (seen - low) / (high - low).clamp(min=1e-6), 0)
 
 
 def _to_bytes(state: State) -> bytes:

@@ -94,7 +94,8 @@ def group_of(key: str, group_by: str) -> str:
         found = re.search(group_by, key) if group_by else None
     except re.error as error:
         raise Usage(f"--group-by {group_by!r} is no regular expression: {error}") from error
-    return (found.group(1) if found.re.groups else found.group(0)) if found else key
+    name = found.group(min(1, found.re.groups)) if found else None
+    return key if name is None else str(name)
 
 
 def _together(parts: Sequence[Crops]) -> Crops:
