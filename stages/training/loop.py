@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -73,6 +75,8 @@ def fit(
     """
     world = world or World()
     torch.manual_seed(seed)
+    torch.set_flush_denormal(True)  # numbers that no result shows slow a CPU down tenfold
+    _keep_pages()
     torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
     network = build(recipe, len(labels)).to(device)
     _try_out(network, recipe, device)
@@ -149,6 +153,16 @@ def fit(
             break
     bar.close()
     return state
+
+
+def _keep_pages() -> None:
+    """Have glibc keep freed memory: each batch needs the same again, and fresh pages cost a third
+    of the time. The numbers are M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h.
+    """
+    with suppress(AttributeError, OSError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-3, 1 << 30)
+        libc.mallopt(-1, (1 << 31) - 1)
 
 
 @torch.inference_mode()
@@ -255,5 +269,11 @@ def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
         {"params": [one for one in network.parameters() if one.ndim <= 1]},
     ]
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=recipe.lr)
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
+        return torch.optim.Adam(groups, lr=recipe.lr, fused=True)
+    return torch.optim.SGD(
+        groups,
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        fused=True,
+    )
