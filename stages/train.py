@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pipeline import files
 from pipeline.context import Context
-from pipeline.sample import Sample
 from pipeline.settings import near_misses
 from pipeline.trouble import Trouble, Usage
 from stages import model_file
@@ -98,8 +97,9 @@ class Train(Recipe):
         return Recipe(**{one.name: getattr(self, one.name) for one in fields(Recipe)})
 
     def _train(self, context: Context, world: World) -> int:
-        from stages.training.loop import device_of, fit
+        from stages.training.loop import device_of, fit, spoken
         from stages.training.record import RunFolder
+        from stages.training.sets import load_sets
 
         folder, plan = self._folder(context), self.plan(context)
         device = device_of(self.device)
@@ -193,40 +193,6 @@ class Train(Recipe):
             numbers=numbers,
             versions=python | {name: version(name) for name in PACKAGES},
         )
-
-
-def load_sets(context: Context, fingerprint: str, side: int) -> tuple[dict[str, Crops], list[str]]:
-    """The crops of each split that has any, and the labels, sorted by name."""
-    from stages.training.data import load
-
-    samples: dict[str, list[Sample]] = {}
-    for sample in context.ledger.samples("split", context.processed):
-        split = sample.file.relative_to(context.processed / "dataset").parts[0]
-        samples.setdefault(split, []).append(sample)
-    labels = sorted({sample.label for sample in samples.get("train", [])})
-    if len(labels) < 2:
-        raise Trouble(
-            f"{context.processed / 'dataset'} holds {len(labels)} label(s) to train on, two are "
-            "needed: add pictures of another, and see `make status` for what was dropped"
-        )
-    for sample in samples.get("val", []) + samples.get("test", []):
-        if sample.label not in labels:
-            raise Trouble(f"{sample.key}: label {sample.label!r} has no pictures to train on")
-    cache = context.processed / "cache"
-    sets = {
-        split: load(members, labels, side, cache / f"{split}-{side}-{fingerprint}.npy")
-        for split, members in samples.items()
-    }
-    return sets, labels
-
-
-def spoken(device: torch.device) -> str:
-    """The device, for a person."""
-    import torch
-
-    if device.type == "cuda":
-        return f"GPU ({torch.cuda.get_device_name(device)})"
-    return f"CPU ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
 
 
 def _finished(folder: Path) -> dict[str, Any]:

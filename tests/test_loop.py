@@ -83,7 +83,7 @@ def test_balance_by_sampler_draws_the_labels_equally_often() -> None:
     assert weights.tolist() == pytest.approx([1000 / 1800, 1000 / 200])
     shares = {}
     for balance in ("none", "sampler"):
-        recipe = replace(Recipe(), balance=balance)
+        recipe = Recipe(balance=balance, batch=64)
         batches = _order(train, weights, recipe, generator)
         assert [len(one) for one in batches] == [64] * 15 + [40]
         shares[balance] = train.classes[torch.cat(list(batches))].float().mean().item()

@@ -59,6 +59,13 @@ def device_of(name: str) -> torch.device:
     return torch.device(name)
 
 
+def spoken(device: torch.device) -> str:
+    """The device, for a person."""
+    if device.type == "cuda":
+        return f"GPU ({torch.cuda.get_device_name(device)})"
+    return f"CPU ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+
 def fit(
     recipe: Recipe,
     seed: int,
@@ -149,7 +156,8 @@ def fit(
         bar.set_postfix(said | _spoken(numbers, state.best))
         if recipe.patience and val and state.epoch - state.best["epoch"] >= recipe.patience:
             break
-        if world.sum(torch.tensor(float(record is not None and record.asked))) > 0:
+        asked = record is not None and record.asked
+        if world.sum(torch.tensor(float(asked), device=device)) > 0:
             break
     bar.close()
     return state
@@ -275,5 +283,5 @@ def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
-        fused=True,
+        fused=not recipe.freeze,  # it wants a momentum for all weights or none
     )

@@ -18,8 +18,9 @@ from pipeline.sample import Sample
 from pipeline.tables import csv_text
 from pipeline.trouble import Usage
 from stages.training.data import Crops
-from stages.training.loop import device_of, fit, predict
+from stages.training.loop import device_of, fit, predict, spoken
 from stages.training.metrics import measure, spread, table
+from stages.training.sets import load_sets
 
 if TYPE_CHECKING:
     from stages.train import Train
@@ -31,8 +32,6 @@ def repeat(train: Train, context: Context) -> int:
     With folds, each picture is judged by a model that never saw its group; without, `val` is.
     Writes processed/runs/<name>-folds/ (or -seeds): predictions.csv and evaluation.json.
     """
-    from stages.train import load_sets, spoken
-
     device = device_of(train.device)
     print(f"train: {train.model}, recipe {train.recipe}, on {spoken(device)}")
     sets, labels = load_sets(context, context.ledger.fingerprint("split"), train.side)
