@@ -82,7 +82,6 @@ def fit(
     """
     world = world or World()
     torch.manual_seed(seed)
-    torch.set_flush_denormal(True)  # numbers that no result shows slow a CPU down tenfold
     _keep_pages()
     torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
     network = build(recipe, len(labels)).to(device)
