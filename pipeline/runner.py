@@ -28,8 +28,9 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @dataclass(frozen=True)
 class Plan:
-    """What one step has to do. All are keys, but `stray`: paths of files that no row owns."""
+    """What one step has to do; the sets are of keys, but `stray`: paths that no row owns."""
 
+    fingerprint: str  # what the step's rows are to carry
     sources: dict[str, str]  # key → stamp of what is wanted
     stale: set[str]  # to be done
     remade: set[str]  # those of `stale` that only other settings made so
@@ -81,7 +82,8 @@ class Runner:
                 owned.add(row.output)
         if step.whole_set and not self._tables_exist(step):
             stale.update(sources)
-        return Plan(sources, stale, remade, done.keys() - sources.keys(), present - owned)
+        gone = done.keys() - sources.keys()
+        return Plan(fingerprint, sources, stale, remade, gone, present - owned)
 
     def run(self, step: Step) -> None:
         """Bring one step up to date. Raises Trouble where the machine gives out."""
@@ -89,7 +91,7 @@ class Runner:
         self._announce(step, plan)
         try:
             if not plan.empty:
-                work = Work(step, self._processed, step.fingerprint())
+                work = Work(step, self._processed, plan.fingerprint)
                 self._decide(step, work, plan) if step.whole_set else self._each(step, work, plan)
             self._ledger.set_made_with(step.name, step.settings())
         except OSError as error:

@@ -44,9 +44,8 @@ def load(
 ) -> Crops:
     """The pictures of some samples, side×side pixels (0: their own size, see `_shape`).
 
-    `cache` names a file that keeps them for the next time.
-
-    The file is mapped, not read, so a set may be larger than memory.
+    `cache` names a file that keeps them for the next time; it is mapped, not read, so a set may
+    be larger than memory.
     """
     classes = torch.tensor([labels.index(sample.label) for sample in samples], dtype=torch.int64)
     if cache is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 LARGEST = 100_000  # of any count or size
@@ -90,66 +90,40 @@ class Recipe:
             raise ValueError("nesterov needs a momentum")
 
 
+# What the published loops have in common: nothing but a random crop and a mirror image.
+PLAIN = Recipe(
+    nesterov=False,
+    weight_decay=0.0,
+    label_smoothing=0.0,
+    side=0,
+    crop_min=0.08,
+    rotate=0.0,
+    colour=0.0,
+    flip_test=False,
+)
+# The whole-face jobs train the new last layers of a frozen pretrained network.
+TRANSFER = replace(
+    PLAIN,
+    weights="DEFAULT",
+    freeze=True,
+    batch=32,
+    schedule="constant",
+    input_size=224,
+    resize=256,
+    normalization="imagenet",
+)
+
 RECIPES = {
     "default": Recipe(),
     # The published loop of the none/smile and four-label jobs, to the letter.
-    "classic": Recipe(
-        epochs=300,
-        batch=64,
-        lr=0.1,
-        nesterov=False,
-        weight_decay=0.0,
-        schedule="step",
-        label_smoothing=0.0,
-        side=0,
-        resize=64,
-        crop_min=0.08,
-        rotate=0.0,
-        colour=0.0,
-        flip_test=False,
-    ),
-    # The published seven-label job: last layer of a frozen pretrained network.
-    "mobilenet_v3_small": Recipe(
-        model="mobilenet_v3_small",
-        weights="DEFAULT",
-        freeze=True,
-        epochs=20,
-        batch=32,
-        optimizer="adam",
-        lr=0.01,
-        weight_decay=0.0,
-        schedule="constant",
-        label_smoothing=0.0,
-        side=0,
-        input_size=224,
-        resize=256,
-        normalization="imagenet",
-        crop_min=0.08,
-        rotate=0.0,
-        colour=0.0,
-        flip_test=False,
+    "classic": replace(PLAIN, epochs=300, batch=64, lr=0.1, schedule="step", resize=64),
+    # The published seven-label job: the last layer is replaced.
+    "mobilenet_v3_small": replace(
+        TRANSFER, model="mobilenet_v3_small", epochs=20, optimizer="adam", lr=0.01
     ),
     # The published five-label job (CK+48): new classifier 9216 → 1000 → labels, dropout 0.2.
-    "alexnet": Recipe(
-        model="alexnet",
-        weights="DEFAULT",
-        freeze=True,
-        head_hidden=1000,
-        epochs=8,
-        batch=32,
-        lr=0.003,
-        nesterov=False,
-        weight_decay=0.0,
-        schedule="constant",
-        label_smoothing=0.0,
-        side=0,
-        input_size=224,
-        resize=255,
-        normalization="imagenet",
-        crop_min=0.08,
-        rotate=30.0,
-        colour=0.0,
-        flip_test=False,
+    "alexnet": replace(
+        TRANSFER, model="alexnet", head_hidden=1000, epochs=8, lr=0.003, resize=255, rotate=30.0
     ),
     # The highest accuracy whatever the size, from nothing.
     "best": Recipe(model="resnet9", epochs=80, batch=32, lr=0.1, side=96, input_size=64, resize=64),
