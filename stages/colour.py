@@ -69,13 +69,20 @@ def _converter(picture: Pillow.Image) -> tuple[Callable[[Pillow.Image], Image], 
     if picture.mode.startswith("I") or picture.mode == "F":
         low, high = _range(picture)
         return lambda strip: _scaled(strip, low, high), {}
-    alpha = picture.mode in ALPHA or "transparency" in picture.info
+    alpha = _is_transparent(picture)
     if is_srgb(picture) or picture.mode not in ("RGB", "RGBA", "CMYK", "L", "LAB", "P"):
         return lambda strip: _flat(strip, None, alpha), {}
     mode = "RGB" if alpha or picture.mode == "P" else picture.mode
     transform = _transform(picture.info["icc_profile"], mode)
     noted = {"icc": "converted" if transform else "unusable"}
     return lambda strip: _flat(strip, transform, alpha), noted
+
+
+def _is_transparent(picture: Pillow.Image) -> bool:
+    """Whether there is transparency to heed: a BMP or TGA that is nothing else has a spare byte."""
+    if picture.format in ("BMP", "DIB", "TGA") and picture.mode == "RGBA":
+        return picture.getchannel("A").getextrema() != (0, 0)
+    return picture.mode in ALPHA or "transparency" in picture.info
 
 
 def _flat(strip: Pillow.Image, transform: Any, alpha: bool) -> Image:

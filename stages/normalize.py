@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Normalize:
     """Make every readable picture an upright three-channel JPEG; drop what is broken."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     max_megapixels: float = 100.0
     """Larger pictures are dropped before they are decoded."""
     max_megabytes: float = 512.0
@@ -36,38 +36,30 @@ class Normalize:
             raise Reject("too_large", megapixels=round(width * height / 1e6, 1))
         plain = picture.format == "JPEG" and picture.mode == "RGB" and colour.is_srgb(picture)
         if plain and (turn := reading.orientation(picture)) in (1, None):
-            pixels = _decode_jpeg(data)
+            whole, pixels = reading.whole_jpeg(picture, data)
             if pixels is not None:
-                return sample.with_bytes(data, pixels, **_facts(picture, turn), **_measure(pixels))
-        reading.load(picture, data)
+                return sample.with_bytes(whole, pixels, **_facts(picture, turn), **_measure(pixels))
+        loaded = reading.load(picture, data)
         turn = reading.orientation(picture)
         facts = _facts(picture, turn)
-        pixels, noted = colour.to_rgb(picture)
-        del picture  # make room: a hundred megapixels are 400 MB in there
+        pixels, noted = colour.to_rgb(loaded)
+        del picture, loaded  # make room: a hundred megapixels are 400 MB in there
         pixels = colour.upright(pixels, turn)
         return sample.with_image(pixels, **facts, **noted, **_measure(pixels))
 
     def _read(self, sample: Sample) -> bytes:
+        given = sample.encoded
         try:
-            size = sample.file.stat().st_size
+            size = sample.file.stat().st_size if given is None else len(given)
             if size > self.max_megabytes * 1e6:
                 raise Reject("too_large", megabytes=round(size / 1e6, 1))
-            return sample.file.read_bytes()
+            return sample.file.read_bytes() if given is None else given
         except PermissionError:
             raise Reject("unreadable") from None
 
 
 def _facts(picture: Picture, turn: int | None) -> dict[str, Any]:
     return {"format": picture.format} | ({"exif": "unusable"} if turn is None else {})
-
-
-def _decode_jpeg(data: bytes) -> Image | None:
-    from pipeline.pictures import decode
-
-    try:
-        return decode(data)
-    except ValueError:
-        return None
 
 
 def _measure(pixels: Image) -> dict[str, float]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from pipeline.sample import Reject
+from pipeline.sample import Image, Reject
+from stages import jpeg, png
 
 # Decoders that work inside this process on nothing but the bytes given to them. Never EPS, PDF or
 # WMF, which start other programs; a format is added here only if it does neither that nor follow
@@ -27,11 +28,15 @@ NOT_OPENED = (
     b"DDS ", b"SIMPLE  =", b"gimp xcf", b"/* XPM */", b"#define ", b"\x01\xda", b"\x0a\x05\x01",
     b"v/1\x01", b"#?RADIANCE", b"\x59\xa6\x6a\x95", b"BLP1", b"BLP2", b"FTEX", b"\x00\x00\x02\x00",
     b"\x01\x00\x09\x00", b"DanM", b"LinS", b"\xb1\x68\xde\x3a", b"\xff\x0a", b"FLIF", b"BPG\xfb",
+    b"P7\n", b"PF\n", b"\0\0\0\x0cJXL ",
 )  # fmt: skip
 BEGINNINGS = (
-    b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"RIFF",
+    b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+",
     b"\x00\x00\x01\x00", b"\x00\x00\x00\x0cjP", b"\xff\x4f\xff\x51",
 )  # fmt: skip
+BRANDS = (b"avif", b"avis", b"heic", b"heim", b"heis", b"heix", b"hevc", b"hevm", b"mif1", b"msf1")
+"""Still pictures among the files that begin as MP4 films do."""
+ZEROS = 512  # bytes: no coder ends in so many; a download that stopped in a prepared file does
 
 
 def open_header(data: bytes, suffix: str) -> Pillow.Image:
@@ -46,18 +51,70 @@ def open_header(data: bytes, suffix: str) -> Pillow.Image:
     decoders = (*DECODERS, "TGA") if targa else DECODERS
     with _decoding(data):
         try:
-            picture = Pillow.open(io.BytesIO(data), formats=decoders)
-        except UnidentifiedImageError:
-            raise _unidentified(data, suffix) from None
-        if picture.format == "PNG":  # load() passes over wrong checksums, verify() does not
-            Pillow.open(io.BytesIO(data), formats=("PNG",)).verify()
+            return Pillow.open(io.BytesIO(data), formats=decoders)
+        except (UnidentifiedImageError, ValueError) as error:
+            if data.startswith(png.SIGNATURE):
+                with suppress(UnidentifiedImageError):
+                    return Pillow.open(io.BytesIO(png.wrap_anew(data)), formats=("PNG",))
+            if isinstance(error, UnidentifiedImageError):
+                raise _unidentified(data, suffix) from None
+            raise
+
+
+def load(picture: Pillow.Image, data: bytes) -> Pillow.Image:
+    """The picture with every pixel of its first frame decoded.
+
+    Raises Reject: `truncated`, `corrupt`.
+    """
+    with _decoding(data):
+        if picture.format in ("JPEG", "MPO") and picture.mode in jpeg.SPACES:
+            return _load_jpeg(picture, data)
+        if picture.format == "PNG":
+            return _load_png(picture, data)
+        picture.load()
+        if picture.format in ("AVIF", "HEIF", "WEBP") and not any(data[-ZEROS:]):
+            raise Reject("truncated", decoder="zeros in place of the end")
     return picture
 
 
-def load(picture: Pillow.Image, data: bytes) -> None:
-    """Decode every pixel of the first frame. Raises Reject: `truncated`, `corrupt`."""
+def whole_jpeg(picture: Pillow.Image, data: bytes) -> tuple[bytes, Image | None]:
+    """As jpeg.decode_whole. Raises Reject: `truncated`, `corrupt`."""
     with _decoding(data):
+        return jpeg.decode_whole(data, picture.mode)
+
+
+def _load_jpeg(picture: Pillow.Image, data: bytes) -> Pillow.Image:
+    whole, pixels = jpeg.decode_whole(data, picture.mode)
+    if pixels is None or picture.mode == "CMYK":  # Pillow knows when these are inverted
+        loaded = Pillow.open(io.BytesIO(whole), formats=("JPEG",))
+        loaded.load()
+    else:
+        loaded = Pillow.fromarray(pixels[:, :, 0] if picture.mode == "L" else pixels)
+    loaded.info.update(picture.info)
+    return loaded
+
+
+def _load_png(picture: Pillow.Image, data: bytes) -> Pillow.Image:
+    """Loads and checks; where checksums are wrong, only those of the pixels count."""
+    try:
+        Pillow.open(io.BytesIO(data), formats=("PNG",)).verify()  # load() lets wrong ones pass
         picture.load()
+    except Exception:
+        data = png.wrap_anew(data)
+        if not png.has_all_rows(data):
+            raise
+        picture = Pillow.open(io.BytesIO(data), formats=("PNG",))  # type: ignore[assignment]
+        picture.load()
+    if _ends_black(picture) and not png.has_all_rows(data):
+        raise Reject("truncated", decoder="rows are missing")
+    return picture
+
+
+def _ends_black(picture: Pillow.Image) -> bool:
+    """Whether one of the last two rows is all zeros, as rows are that were never decoded."""
+    last = range(max(0, picture.height - 2), picture.height)
+    rows = (picture.crop((0, row, picture.width, row + 1)) for row in last)
+    return not all(row.getbbox(alpha_only=False) for row in rows)
 
 
 @contextmanager
@@ -76,10 +133,27 @@ def _decoding(data: bytes) -> Iterator[None]:
 def _damaged(error: Exception, data: bytes) -> Reject:
     """The reason for a decoder's complaint, with its words."""
     words = f"{type(error).__name__}: {error}"[:200]
-    signs = ("truncated", "not enough", "end of file", "premature")
-    short_riff = data[:4] == b"RIFF" and int.from_bytes(data[4:8], "little") + 8 > len(data)
+    signs = ("truncated", "not enough", "end of file", "premature end of jpeg file")
     ends_early = isinstance(error, EOFError) or any(sign in words.lower() for sign in signs)
-    return Reject("truncated" if ends_early or short_riff else "corrupt", decoder=words)
+    if ends_early or _is_cut_short(data):
+        return Reject("truncated", decoder=words)
+    return Reject("corrupt", decoder=words)
+
+
+def _is_cut_short(data: bytes) -> bool:
+    """Whether the file is shorter than its own table of contents says."""
+    if data[:4] == b"RIFF":
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        return int.from_bytes(data[4:8], "little" if data[:1] == b"I" else "big") >= len(data)
+    place = 0
+    if data[4:8] in (b"ftyp", b"jP  "):
+        while place < len(data):
+            size = int.from_bytes(data[place : place + 4])
+            if size == 1:  # the length follows in eight bytes
+                size = int.from_bytes(data[place + 8 : place + 16])
+            place += size if size >= 8 else len(data)  # 0: to the end
+    return place > len(data)
 
 
 def orientation(picture: Pillow.Image) -> int | None:
@@ -110,13 +184,19 @@ def _prepare() -> None:
 
 def _unidentified(data: bytes, suffix: str) -> Reject:
     head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
-    page = head.lower().startswith((b"<!doctype html", b"<html"))
+    if head.lower().startswith((b"<!doctype html", b"<html")):
+        return Reject("not_an_image")
     if (
-        head.startswith(NOT_OPENED)
-        or (b"<svg" in head.lower() and not page)
+        data.startswith(NOT_OPENED)
+        or head.startswith(NOT_OPENED)
+        or b"<svg" in head.lower()
         or data[4:6] in (b"\x11\xaf", b"\x12\xaf")
+        or data[40:44] == b" EMF"
+        or data[4:12] == b"ftypcrx "
     ):
         return Reject("unsupported_format")
-    if data.startswith(BEGINNINGS) or data[4:8] == b"ftyp" or suffix.lower() == ".tga":
-        return Reject("corrupt", decoder="the header makes no sense")
+    container = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    container |= data[4:8] == b"ftyp" and data[8:12] in BRANDS
+    if container or data.startswith(BEGINNINGS) or suffix.lower() == ".tga":
+        return _damaged(ValueError("the header makes no sense"), data)
     return Reject("not_an_image")
