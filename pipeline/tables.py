@@ -7,11 +7,14 @@ import io
 from collections.abc import Iterable, Sequence
 
 
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """The text of a CSV file; a name that a spreadsheet would take for a formula stays a name."""
+def csv_text(header: Sequence[str] | None, rows: Iterable[Sequence[object]]) -> str:
+    """The text of a CSV file, or (without a header) of more rows for one; a name that a
+    spreadsheet would take for a formula stays a name.
+    """
     text = io.StringIO()
     table = csv.writer(text)
-    table.writerow(header)
+    if header is not None:
+        table.writerow(_plain(name) for name in header)
     table.writerows([_plain(value) for value in row] for row in rows)
     return text.getvalue()
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pipeline.settings import REGIONS, Region
 from stages.dedupe import Dedupe
 from stages.doctor import Doctor
+from stages.evaluate import Evaluate
+from stages.export import Export
 from stages.face_crop import FaceCrop
 from stages.face_models import FetchFaceModels
 from stages.faces import Faces
@@ -15,6 +17,7 @@ from stages.normalize import Normalize
 from stages.predict import Predict
 from stages.sample_data import SampleData
 from stages.screen import Screen
+from stages.serve import Serve
 from stages.sheet import Sheet
 from stages.split import Split
 from stages.train import Train
@@ -45,6 +48,9 @@ STAGES = (
 COMMANDS = {
     "train": Train,
     "predict": Predict,
+    "evaluate": Evaluate,
+    "export": Export,
+    "serve": Serve,
     "sheet": Sheet,
     "sample-data": SampleData,
     "face-models": FetchFaceModels,

@@ -83,3 +83,17 @@ def cut(image: Image, square: Square, size: int) -> Image:
         way = cv2.INTER_AREA if size < square.side else cv2.INTER_CUBIC
         piece = cast(Image, cv2.resize(piece, (size, size), interpolation=way))
     return np.ascontiguousarray(piece)
+
+
+def square(image: Image, side: int) -> Image:
+    """The middle of an H×W×3 picture as side×side; the picture itself where it is that already."""
+    import cv2
+
+    height, width = image.shape[:2]
+    if height == width == side:
+        return image
+    short = min(height, width)
+    top, left = (height - short) // 2, (width - short) // 2
+    middle = image[top : top + short, left : left + short]
+    way = cv2.INTER_AREA if side < short else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(middle, (side, side), interpolation=way), dtype=np.uint8)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.sample import Reject, Sample
+from pipeline.sample import Image, Reject, Sample
 from stages.face_models import HAAR, installed, load_cascade
 
 if TYPE_CHECKING:
@@ -43,24 +43,29 @@ class Faces:
 
     def __call__(self, sample: Sample) -> Sample:
         """Adds `face` (left, top, width, height in pixels) and `faces`, how many were seen."""
-        import cv2
-
-        grey = cv2.cvtColor(sample.image, cv2.COLOR_RGB2GRAY)
-        found = self.find(grey)
-        if not found:
-            raise Reject("no_face")
+        found = self.in_image(sample.image)
         return sample.with_facts(face=found[0], faces=len(found))
 
-    def find(self, grey: NDArray[np.uint8]) -> list[list[int]]:
+    def in_image(self, image: Image, everyone: bool = False) -> list[list[int]]:
+        """As `find`, of an H×W×3 RGB picture. Raises Reject: `no_face`."""
+        import cv2
+
+        found = self.find(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8), everyone)
+        if not found:
+            raise Reject("no_face")
+        return found
+
+    def find(self, grey: NDArray[np.uint8], everyone: bool = False) -> list[list[int]]:
         """Face boxes (left, top, width, height) of an H×W uint8 picture, largest first.
 
         Small windows are most of the search and seldom hold the face that matters, so faces of
-        at least a fifth of the short side come first, smaller ones only where there is none.
+        at least a fifth of the short side come first, smaller ones only where there is none or
+        where `everyone` is wanted.
         """
         if self.exact:
             return self._search(grey, self.min_size)
         small, ratio = _reduced(grey, self.max_side)
-        boxes = self._search(small, max(self.min_size, min(small.shape) // 5))
+        boxes = [] if everyone else self._search(small, max(self.min_size, min(small.shape) // 5))
         boxes = boxes or self._search(small, self.min_size)
         return [[round(value * ratio) for value in box] for box in boxes]
 
@@ -89,7 +94,11 @@ def _reduced(grey: NDArray[np.uint8], max_side: int) -> tuple[NDArray[np.uint8],
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8), ratio
 
 
-@cache
+_loaded = threading.local()
+
+
 def _cascade() -> cv2.CascadeClassifier:
-    """One a process: it does not pickle."""
-    return load_cascade(installed(HAAR))
+    """One a thread: it does not pickle, and a search changes it."""
+    if not hasattr(_loaded, "cascade"):
+        _loaded.cascade = load_cascade(installed(HAAR))
+    return _loaded.cascade

@@ -40,6 +40,11 @@ class Description:
     format: int = FORMAT
 
 
+def to_json(description: Description) -> str:
+    """The one way a description is written; `from_json` reads it."""
+    return json.dumps(asdict(description), indent=2, ensure_ascii=False)
+
+
 def save(path: Path, network: nn.Module, description: Description) -> None:
     """Write `path`.safetensors and `path`.json, each whole or not at all."""
     from safetensors.torch import save as to_bytes
@@ -47,9 +52,8 @@ def save(path: Path, network: nn.Module, description: Description) -> None:
     weights = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }
-    text = json.dumps(asdict(description), indent=2, ensure_ascii=False)
     files.write(path.with_suffix(".safetensors"), to_bytes(weights))
-    files.write(path.with_suffix(".json"), text)
+    files.write(path.with_suffix(".json"), to_json(description))
 
 
 def load(path: Path) -> tuple[nn.Module, Description]:
@@ -66,7 +70,7 @@ def load(path: Path) -> tuple[nn.Module, Description]:
     weights = path / "best.safetensors" if path.is_dir() else path
     if not weights.is_file():
         raise Trouble(f"{weights}: no such model; `make train` makes one, or give --model")
-    description = _read(weights.with_suffix(".json"))
+    description = read(weights.with_suffix(".json"))
     try:
         network = build(description.recipe, len(description.labels), start=False)
         network.load_state_dict(load_file(weights))
@@ -78,21 +82,39 @@ def load(path: Path) -> tuple[nn.Module, Description]:
     return network.eval(), description
 
 
-def _read(path: Path) -> Description:
-    """The description in a JSON file that may be anyone's: every value is looked at."""
+def read(path: Path) -> Description:
+    """The description in a JSON file. Raises Trouble where there is none."""
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise Trouble(f"{path} describes no model ({type(error).__name__}: {error})") from error
+    return from_json(text, path)
+
+
+def from_json(text: str, path: Path) -> Description:
+    """A description that may be anyone's: every value is looked at. `path` is for messages.
+
+    Raises Trouble where it describes no model of this program.
+    """
+    try:
+        known = json.loads(text)
         recipe = {
             name: fitted(f"{path}: recipe.{name}", value, getattr(Recipe, name), HINTS[name])
             for name, value in known["recipe"].items()
         }
         description = Description(**{**known, "recipe": Recipe(**recipe)})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Trouble(f"{path} describes no model ({type(error).__name__}: {error})") from error
     if description.format != FORMAT:
         raise Trouble(f"{path} is of another version of this program: train again")
+    if not _makes_sense(description):
+        raise Trouble(f"{path} describes no model: labels, region, stages or side make no sense")
+    return description
+
+
+def _makes_sense(description: Description) -> bool:
     labels, stages = description.labels, description.stages
-    valid = (
+    return (
         isinstance(labels, list)
         and all(isinstance(label, str) for label in labels)
         and len(set(labels)) == len(labels) >= 2
@@ -102,7 +124,7 @@ def _read(path: Path) -> Description:
         and type(description.side) is int
         and 1 <= description.side <= LARGEST_SIDE
         and description.recipe.input_size <= LARGEST_SIDE
+        and isinstance(description.data, str)
+        and isinstance(description.numbers, dict)
+        and isinstance(description.versions, dict)
     )
-    if not valid:
-        raise Trouble(f"{path} describes no model: labels, region, stages or side make no sense")
-    return description

@@ -1,218 +1,257 @@
-"""Labels for new pictures, by the same stages that cut the training crops."""
+"""Labels for new pictures and videos, by the same stages that cut the training crops."""
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar, Literal
 
+import numpy as np
 from tqdm import tqdm
 
 from pipeline import files
 from pipeline.context import Context
-from pipeline.executors import Executor
-from pipeline.sample import Reject, Sample
-from pipeline.step import PictureStage
-from pipeline.tables import csv_text
-from pipeline.trouble import Trouble, Usage
-from stages import model_file
-from stages.face_crop import FaceCrop
-from stages.faces import Faces
-from stages.lips import Lips
+from pipeline.executors import Executor, Serial
+from pipeline.sample import Image, Reject, Sample
+from stages import inputs, networks
+from stages.answers import Answer, Tables
+from stages.chain import Chain, Cut
+from stages.crop import square
 from stages.normalize import Normalize
 
-if TYPE_CHECKING:
-    from torch import nn
-
-CHAIN: dict[str, type] = {
-    "normalize": Normalize,
-    "faces": Faces,
-    "face_crop": FaceCrop,
-    "lips": Lips,
-}
-BATCH = 256  # pictures to one call of the network
+BATCH = 128  # pictures from crops to rows at once
+FEW = 2  # pictures that are sooner done here than by workers that must start first
 
 
-@dataclass(frozen=True)
-class Chain:
-    """From a file to a crop, as the data set's crops were made."""
+class Predictor:
+    """A trained model with all that belongs before it.
 
-    stages: tuple[PictureStage, ...]
+    >>> predictor = Predictor("processed/runs/default")            # doctest: +SKIP
+    >>> image = predictor.read(Path("photo.jpg").read_bytes())     # doctest: +SKIP
+    >>> [answer.label for answer in predictor(image)]              # doctest: +SKIP
+    ['smile']
 
-    @classmethod
-    def of(cls, description: model_file.Description) -> Chain:
-        """The stages a model was trained behind, with the settings of that time."""
-        return cls(
-            tuple(
-                _known(CHAIN[name], settings)
-                for name, settings in description.stages.items()
-                if name in CHAIN
-            )
-        )
+    Safe to call from several threads: faces are searched for one picture at a time, networks run
+    side by side.
+    """
 
-    def __call__(self, sample: Sample) -> Sample | str:
-        """The sample with its crop as pixels, or the reason why there is none."""
-        try:
-            for stage in self.stages:
-                sample = stage(sample)
-        except Reject as reject:
-            return reject.reason
-        return replace(sample, encoded=None, pixels=sample.image)
+    def __init__(self, model: str | Path, faces: Literal["largest", "all"] = "largest") -> None:
+        """`model` is a run's folder, a .safetensors or an .onnx file; Trouble where it is none."""
+        self._network = networks.load(Path(model))
+        self.labels = self._network.description.labels
+        self.chain = Chain.of(self._network.description, everyone=faces == "all")
+        self._one_at_a_time = threading.Lock()
 
+    def read(self, data: bytes) -> Image:
+        """Bytes of a picture of any format to upright H×W×3 uint8 RGB; raises Reject."""
+        return self.chain.normalize(Sample("picture", "", Path(), encoded=data)).image
 
-@dataclass(frozen=True)
-class Answer:
-    """What is said of one picture: the share of each label, or the reason why there is none."""
+    def __call__(self, image: Image) -> list[Answer]:
+        """An answer for each face of an H×W×3 uint8 RGB picture, largest first; never empty."""
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise ValueError(f"a picture is H×W×3 uint8, not {image.dtype} of {image.shape}")
+        with self._one_at_a_time:
+            try:
+                cuts = [self.chain.cut(image, box) for box in self.chain.boxes(image)]
+            except Reject as reject:
+                cuts = [({}, reject.reason)]
+        return self.answers(("", cut) for cut in cuts)
 
-    sample: Sample
-    shares: tuple[float, ...] = ()
-    reason: str = ""
-
-    def best(self, labels: Sequence[str]) -> tuple[str, float]:
-        """The likeliest label and its share."""
-        share = max(self.shares)
-        return labels[self.shares.index(share)], share
+    def answers(self, cuts: Iterable[tuple[str, Cut]]) -> list[Answer]:
+        """Answers for crops that the chain has cut, each with its file's name; one batch."""
+        cuts = list(cuts)
+        side = self._network.description.side
+        crops = [square(crop, side) for _, (_, crop) in cuts if not isinstance(crop, str)]
+        shares = iter(self._network(np.stack(crops)).tolist() if crops else [])
+        return [
+            Answer(name, self.labels, reason=crop, facts=facts)
+            if isinstance(crop, str)
+            else Answer(name, self.labels, tuple(next(shares)), facts=facts)
+            for name, (facts, crop) in cuts
+        ]
 
 
 @dataclass(frozen=True)
 class Annotate:
-    """Draws box and label on a copy of a picture, upright."""
+    """Draws boxes and labels on a copy of a picture, upright."""
 
     folder: Path
-    labels: Sequence[str]
+    normalize: Normalize
+    landmarks: bool
 
-    def __call__(self, answer: Answer) -> None:
+    def __call__(self, task: tuple[Sample, Sequence[Answer]]) -> None:
         from pipeline.pictures import encode
-        from stages.drawing import annotated
+        from stages.drawing import annotated, enlarged, marks
 
-        text = answer.reason
-        if answer.shares:
-            label, share = answer.best(self.labels)
-            text = f"{label} {share:.0%}"
+        sample, answers = task
         try:
-            picture = Normalize()(Sample(answer.sample.key, "", answer.sample.file)).image
+            picture = self.normalize(sample).image
         except Reject:
             return
-        drawn = annotated(picture, answer.sample.facts.get("crop"), text)
-        files.write(self.folder / files.output_name(answer.sample.key), encode(drawn))
+        drawn = annotated(*enlarged(picture, marks(answers, self.landmarks)))
+        files.write(self.folder / files.output_name(sample.key), encode(drawn))
 
 
 @dataclass(frozen=True)
 class Predict:
-    """Label a picture or a folder of pictures; writes predictions.csv and annotated copies."""
+    """Label pictures, folders, videos or a camera; writes tables and annotated copies."""
 
     after_stages: ClassVar[bool] = False
     writes: ClassVar[bool] = False
-    input: Path = Path()
-    """A picture, or a folder of pictures of any depth."""
+    input: str = ""
+    """A picture, a video, a folder of any depth, a pattern ('*.jpg'), or - for standard input."""
+    files_from: Path = Path()
+    """A text file that names a picture or video on each line, in place of --input."""
+    camera: int = -1
+    """Number of a camera (the first is 0), in place of --input; Ctrl-C ends it."""
+    stream: str = ""
+    """Address of a video stream (rtsp://…, http://…), in place of --input; Ctrl-C ends it."""
     model: Path = Path()
-    """A model's folder or .safetensors file; unset takes the newest in processed/runs/."""
+    """A run's folder, a .safetensors or .onnx file; unset takes the newest in processed/runs/."""
     output: Path = Path()
-    """Where to put predictions.csv and the pictures; unset is processed/predictions/."""
+    """Where tables, pictures and videos go; unset is processed/predictions/."""
+    faces: Literal["largest", "all"] = "largest"
+    """Which faces of a picture get an answer."""
+    csv: bool = True
+    """Write predictions.csv."""
+    jsonl: bool = True
+    """Write predictions.jsonl: the same with landmarks, a JSON object a line."""
+    draw: bool = True
+    """Write annotated copies of pictures and videos."""
+    landmarks: bool = False
+    """Draw the 68 landmarks with their numbers too."""
+    record: bool = False
+    """Write the annotated video of a camera or stream too."""
+    show: bool = False
+    """Show videos in a window as they are labelled; q closes it."""
+    detect_every: int = 5
+    """Video frames from one search for faces to the next; landmarks lead in between."""
+    smooth: float = 0.15
+    """Seconds over which a face's shares are averaged in videos; 0 takes each frame alone."""
+
+    def __post_init__(self) -> None:
+        if self.detect_every < 1 or self.smooth < 0:
+            raise ValueError("--detect-every must be 1 or more, --smooth 0 or more")
 
     def run(self, context: Context) -> int:
-        """Write a row for every picture; 1 where one failed for another reason than its own."""
-        samples = list(self._samples())
-        network, description = model_file.load(self._model(context))
+        """Write a row for every face and every picture without one; 1 where one failed."""
+        from stages.video import predict_live, predict_video
+
+        live = self.camera >= 0 or bool(self.stream)
+        asked = [] if live else list(inputs.asked(self.input, self.files_from))
+        model = self.model
+        if model == Path():
+            model = networks.newest(context.processed / "runs")
+        predictor = Predictor(model, self.faces)
         output = self.output if self.output != Path() else context.processed / "predictions"
-        answers = sorted(
-            self._answers(samples, network, description, context.executor),
-            key=lambda answer: answer.sample.key,
-        )
-        files.write(output / "predictions.csv", _table(answers, description.labels))
-        annotate = Annotate(output, description.labels)
-        failed = sum(answer.reason == "error" for answer in answers)
-        for answer, failure in context.executor.map(annotate, answers):
-            if isinstance(failure, Exception):
-                print(f"{answer.sample.key}: no picture drawn ({failure})")
-                failed += 1
-        labelled = sum(bool(answer.shares) for answer in answers)
-        print(f"predict: {labelled:,} of {len(answers):,} labelled, table and pictures in {output}")
-        return int(failed > 0)
+        counts = Count()
+        with Tables(output, predictor.labels, self.csv, self.jsonl) as tables:
+            videos = {sample.key for sample, refusal in asked if not refusal and _is_video(sample)}
+            pictures = [one for one in asked if one[0].key not in videos]
+            for answers in self._pictures(pictures, predictor, output, context.executor, counts):
+                tables.add(counts.of(answers))
+            for sample, _ in asked:
+                if sample.key in videos:
+                    for answers in predict_video(self, sample, predictor, output):
+                        tables.add(counts.of(answers))
+            if live:
+                for answers in predict_live(self, predictor, output):
+                    tables.add(counts.of(answers))
+        print(f"predict: {counts.summary()}, in {output}")
+        return int(counts.failed > 0)
 
-    def _answers(
+    def _pictures(
         self,
-        samples: Sequence[Sample],
-        network: nn.Module,
-        description: model_file.Description,
+        asked: Sequence[inputs.Asked],
+        predictor: Predictor,
+        output: Path,
         executor: Executor,
-    ) -> Iterator[Answer]:
-        """One answer a sample, in any order; the network sees the crops in batches."""
-        waiting: list[Sample] = []
-        results = executor.map(Chain.of(description), samples)
-        for sample, result in tqdm(results, "predict", len(samples), unit=" pictures"):
-            if isinstance(result, Sample):
-                waiting.append(result)
-            elif isinstance(result, str):
-                yield Answer(sample, reason=result)
-            else:
-                print(f"{sample.key}: {result!r}")
-                yield Answer(sample, reason="error")
-            if len(waiting) == BATCH:
-                yield from _labelled(waiting, network, description)
-                waiting = []
-        yield from _labelled(waiting, network, description)
-
-    def _samples(self) -> Iterator[Sample]:
-        if self.input == Path():
-            raise Usage("give --input a picture or a folder (make predict INPUT=…)")
-        if self.input.is_dir():
-            for file in files.find(self.input):
-                if file.refusal in ("", "no_label"):
-                    yield Sample(file.key, "", Path(file.path))
-        elif self.input.is_file():
-            yield Sample(self.input.name, "", self.input)
-        else:
-            raise Usage(f"{self.input}: no such picture or folder")
-
-    def _model(self, context: Context) -> Path:
-        if self.model != Path():
-            return self.model
-        runs = sorted(
-            (context.processed / "runs").glob("*/best.json"), key=lambda path: path.stat().st_mtime
-        )
-        if not runs:
-            raise Trouble(f"{context.processed}/runs holds no model: `make train` makes one")
-        return runs[-1].parent
+        counts: Count,
+    ) -> Iterator[list[Answer]]:
+        """Answers for pictures in the order asked for, batch by batch."""
+        if len(asked) <= FEW:
+            executor = Serial()
+        samples = [sample for sample, refusal in asked if not refusal]
+        refused = {sample.key: refusal for sample, refusal in asked if refusal}
+        cuts = _in_order(samples, executor.map(predictor.chain, samples))
+        annotate = Annotate(output, predictor.chain.normalize, self.landmarks)
+        with tqdm(total=len(asked), desc="predict", unit=" pictures", disable=not asked) as bar:
+            for start in range(0, len(asked), BATCH):
+                batch = [sample for sample, _ in asked[start : start + BATCH]]
+                answers = predictor.answers(
+                    (sample.key, cut)
+                    for sample in batch
+                    for cut in (
+                        [({}, refused[sample.key])] if sample.key in refused else next(cuts)
+                    )
+                )
+                yield answers
+                if self.draw:
+                    counts.failed += _draw(annotate, batch, answers, executor)
+                bar.update(len(batch))
 
 
-def _known(kind: type, settings: dict[str, Any]) -> PictureStage:
-    try:
-        stage: PictureStage = kind(**settings)
-    except (TypeError, ValueError) as error:
-        raise Trouble(f"the model's settings do not fit this version: {error}") from error
-    return stage
+class Count:
+    """How many faces had an answer, and why the others had none."""
+
+    def __init__(self) -> None:
+        self.labelled = 0
+        self.reasons: Counter[str] = Counter()
+        self.failed = 0
+
+    def of(self, answers: list[Answer]) -> list[Answer]:
+        """Counts them; returns them as they are."""
+        for answer in answers:
+            self.labelled += bool(answer.shares)
+            self.failed += answer.reason == "error"
+            if answer.reason:
+                self.reasons[answer.reason] += 1
+        return answers
+
+    def summary(self) -> str:
+        asked = self.labelled + self.reasons.total()
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.reasons.most_common())
+        return f"{self.labelled:,} of {asked:,} labelled" + (f" ({reasons})" if reasons else "")
 
 
-def _labelled(
-    samples: Sequence[Sample], network: nn.Module, description: model_file.Description
-) -> Iterator[Answer]:
-    """Answers for samples that hold their crops as pixels."""
-    import torch
-
-    from stages.training.data import stack
-    from stages.training.loop import predict
-
-    if samples:
-        pictures = stack([sample.image for sample in samples], description.side)
-        logits = predict(network, pictures, description.recipe, torch.device("cpu"))
-        for sample, shares in zip(samples, logits.softmax(1).tolist(), strict=True):
-            yield Answer(replace(sample, pixels=None), tuple(shares))
+def _is_video(sample: Sample) -> bool:
+    return sample.encoded is None and inputs.is_video(sample.file)
 
 
-def _table(answers: Iterable[Answer], labels: Sequence[str]) -> str:
-    header = ["file", "label", *(f"p_{label}" for label in labels)]
-    header += ["x", "y", "width", "height", "reason"]
-    blank = [""] * len(labels)
-    rows = (
-        [
-            answer.sample.key,
-            answer.best(labels)[0] if answer.shares else "",
-            *([f"{share:.4f}" for share in answer.shares] or blank),
-            *answer.sample.facts.get("crop", [""] * 4),
-            answer.reason,
-        ]
-        for answer in answers
-    )
-    return csv_text(header, rows)
+def _in_order(
+    samples: Sequence[Sample], results: Iterable[tuple[Sample, list[Cut] | Exception]]
+) -> Iterator[list[Cut]]:
+    """Results that come in any order, in the order of the samples."""
+    early: dict[str, list[Cut]] = {}
+    coming = iter(results)
+    for sample in samples:
+        while sample.key not in early:
+            done, result = next(coming)
+            if isinstance(result, Exception):
+                print(f"{done.key}: {result!r}")
+                result = [({}, "error")]
+            early[done.key] = result
+        yield early.pop(sample.key)
+
+
+def _draw(
+    annotate: Annotate, batch: Sequence[Sample], answers: Sequence[Answer], executor: Executor
+) -> int:
+    """Annotated copies of a batch of pictures; returns how many could not be drawn."""
+    by_file = {name: list(ones) for name, ones in groupby(answers, key=lambda one: one.file)}
+    drawable = ("", "no_face", "mouth_too_small")
+    tasks = [
+        (sample, by_file[sample.key])
+        for sample in batch
+        if by_file[sample.key][0].reason in drawable
+    ]
+    failed = 0
+    for (sample, _), failure in executor.map(annotate, tasks):
+        if isinstance(failure, Exception):
+            print(f"{sample.key}: no picture drawn ({failure})")
+            failed += 1
+    return failed

@@ -18,6 +18,7 @@ from pipeline import files
 from pipeline.context import Context
 from pipeline.sample import Image
 from stages.portrait import POSES, portrait, warp
+from stages.sample_video import write_video
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class SampleData:
     """Pictures a label."""
     seed: int = 0
     """Another number gives other pictures."""
+    video: bool = True
+    """Make a video of the four expressions too, beside the folder."""
     after_stages: ClassVar[bool] = False
     writes: ClassVar[bool] = False
 
@@ -48,6 +51,8 @@ class SampleData:
                 )
         for name, data in _spoilt(encode(original)):
             files.write(self.output / name, data)
+        if self.video:
+            write_video(self.output.with_name("video.mp4"), self.seed)
         print(f"sample-data: {self.count} pictures of each of {', '.join(POSES)} in {self.output}")
         return 0
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.sample import Image
-from stages.drawing import BOX, INK, PAPER, annotated, contact_sheet
+from stages.drawing import BOX, INK, PAPER, Mark, annotated, contact_sheet
 
 TEXT = "smile 0.98"
 
@@ -27,7 +27,7 @@ def ink(image: Image) -> int:
 
 
 def test_the_box_is_drawn_on_its_edges_and_not_inside() -> None:
-    image = annotated(flat(400, 300), (100, 80, 120, 90), TEXT)
+    image = annotated(flat(400, 300), [Mark(TEXT, (100, 80, 120, 90))])
     for row, column in ((80, 160), (170, 160), (120, 100), (120, 220)):
         assert tuple(image[row, column]) == BOX
     assert (image[90:160, 110:210] == 255).all()
@@ -35,26 +35,30 @@ def test_the_box_is_drawn_on_its_edges_and_not_inside() -> None:
 
 def test_the_picture_itself_is_left_alone() -> None:
     picture = flat(400, 300)
-    result = annotated(picture, (100, 80, 120, 90), TEXT)
+    result = annotated(picture, [Mark(TEXT, (100, 80, 120, 90))])
     assert (picture == 255).all()
     assert result.shape == picture.shape
     assert result.dtype == np.uint8
 
 
 def test_the_text_stands_above_the_box() -> None:
-    rows = np.flatnonzero(where(annotated(flat(400, 300), (100, 80, 120, 90), TEXT), INK).any(1))
+    rows = np.flatnonzero(
+        where(annotated(flat(400, 300), [Mark(TEXT, (100, 80, 120, 90))]), INK).any(1)
+    )
     assert rows.min() > 40
     assert rows.max() < 80
 
 
 def test_the_text_stands_below_where_there_is_no_room_above() -> None:
-    rows = np.flatnonzero(where(annotated(flat(400, 300), (100, 3, 120, 90), TEXT), INK).any(1))
+    rows = np.flatnonzero(
+        where(annotated(flat(400, 300), [Mark(TEXT, (100, 3, 120, 90))]), INK).any(1)
+    )
     assert rows.min() >= 93
     assert rows.max() < 130
 
 
 def test_without_a_box_the_text_stands_in_the_upper_left_corner() -> None:
-    marked = where(annotated(flat(400, 300, (90, 90, 200)), None, TEXT), BOX, near=1)
+    marked = where(annotated(flat(400, 300, (90, 90, 200)), [Mark(TEXT)]), BOX, near=1)
     rows, columns = np.flatnonzero(marked.any(1)), np.flatnonzero(marked.any(0))
     assert rows.min() == columns.min() == 0
     assert rows.max() < 40
@@ -75,14 +79,14 @@ def test_the_text_is_whole_wherever_the_box_lies(
 ) -> None:
     left, top = min(left, width - 1), min(top, height - 1)
     wide, tall = max(wide, 1 - left), max(tall, 1 - top)  # some of the box lies in the picture
-    expected = ink(annotated(flat(width, height), None, TEXT))
+    expected = ink(annotated(flat(width, height), [Mark(TEXT)]))
     assert expected > 20
-    assert ink(annotated(flat(width, height), (left, top, wide, tall), TEXT)) == expected
+    assert ink(annotated(flat(width, height), [Mark(TEXT, (left, top, wide, tall))])) == expected
 
 
 @pytest.mark.parametrize("text", ["a rather long name of a label", "W" * 25])
 def test_a_long_text_is_made_to_fit_the_width(text: str) -> None:
-    image = annotated(flat(200, 200, (90, 90, 200)), (150, 100, 40, 40), text)
+    image = annotated(flat(200, 200, (90, 90, 200)), [Mark(text, (150, 100, 40, 40))])
     written = np.flatnonzero(where(image, INK, near=150).any(axis=0))  # small type is faint
     assert written.max() - written.min() > 100
     assert written.max() < 199  # the last letter ends before the picture does
@@ -90,12 +94,12 @@ def test_a_long_text_is_made_to_fit_the_width(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["微笑", "sourire été", "", "a\nb"])
 def test_any_name_can_be_drawn(text: str) -> None:
-    assert annotated(flat(100, 100), None, text).shape == (100, 100, 3)
+    assert annotated(flat(100, 100), [Mark(text)]).shape == (100, 100, 3)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 200), (200, 3)])
 def test_the_smallest_picture_can_be_drawn_on(width: int, height: int) -> None:
-    assert annotated(flat(width, height), (0, 0, 1, 1), TEXT).shape == (height, width, 3)
+    assert annotated(flat(width, height), [Mark(TEXT, (0, 0, 1, 1))]).shape == (height, width, 3)
 
 
 def test_a_sheet_has_a_row_for_each_name_and_a_cell_for_each_picture() -> None:

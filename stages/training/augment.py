@@ -135,7 +135,9 @@ def _random_rectangles(count: int, recipe: Recipe, generator: torch.Generator) -
 
 
 def apply(pictures: Tensor, what: Draw, recipe: Recipe) -> Tensor:
-    """N×3×H×W uint8 pictures as the network sees them: N×3×S×S float32, normalized."""
+    """N×3×H×W uint8 pictures as the network sees them: N×3×S×S float32, normalized, the colours
+    of a pixel side by side in memory (channels last), which convolutions are fastest with.
+    """
     size = recipe.input_size
     rows = resize_weights(what.top, what.height, pictures.shape[2], size, what.whole)
     columns = resize_weights(what.left, what.width, pictures.shape[3], size, what.whole)
@@ -143,24 +145,24 @@ def apply(pictures: Tensor, what: Draw, recipe: Recipe) -> Tensor:
     if what.sigma.any():
         blur = blur_weights(what.sigma, size)
         rows, columns = blur @ rows, blur @ columns
-    seen = _resized(_turned(pictures, what.angle), rows, columns)
+    seen = _resized(_turned(pictures, what.angle), rows.div_(255), columns)
     if (what.colour != 1).any():
         seen = recolour(seen, what.colour)
     mean, deviation = (
         torch.tensor(values, device=seen.device)[:, None, None]
         for values in NORMALIZATION[recipe.normalization]
     )
-    seen = seen.sub_(mean).div_(deviation)
+    seen = seen.contiguous(memory_format=torch.channels_last).sub_(mean).div_(deviation)
     return erase(seen, what.erased) if what.erased[:, 2].any() else seen
 
 
 def _turned(pictures: Tensor, angle: Tensor) -> Tensor:
-    """N×H×3×W floats from 0 to 1: with the colours of a row side by side, one product serves."""
+    """N×H×3×W floats from 0 to 255: with the colours of a row side by side, one product serves."""
     shape = [pictures.shape[place] for place in (0, 2, 1, 3)]
     if angle.any():
         pictures = rotate(pictures.float(), angle)
     room = _scratch(torch.Size(shape), pictures.device)
-    return room.copy_(pictures.permute(0, 2, 1, 3)).div_(255)
+    return room.copy_(pictures.permute(0, 2, 1, 3))
 
 
 def _resized(pictures: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -188,7 +190,7 @@ def resize_weights(start: Tensor, length: Tensor, pixels: int, size: int, whole:
     middle = start[:, None] + (steps + 0.5) * ratio[:, None]
     reach = ratio.clamp(min=1.0)[:, None, None]
     at = torch.arange(pixels, device=start.device, dtype=torch.float32) + 0.5
-    weights = (at - middle[..., None]).div_(reach).abs_().neg_().add_(1).clamp_(min=0)
+    weights = (1 - (at - middle[..., None]).div_(reach).abs_()).clamp_(min=0)
     inside = (at > start[:, None]) & (at < (start + length)[:, None]) | whole[:, None]
     weights.mul_(inside[:, None, :])
     return weights.div_(weights.sum(dim=2, keepdim=True))

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from pipeline.pictures import decode
 from pipeline.sample import Image, Sample
+from stages.crop import square
 
 SIDE = 128  # pixels; crops of several sizes are brought to this
 
@@ -45,7 +45,7 @@ def load(
     """The pictures of some samples, side×side pixels (0: their own size, see `_shape`).
 
     `cache` names a file that keeps them for the next time; it is mapped, not read, so a set may
-    be larger than memory.
+    be larger than memory. (A private mapping would count as memory: this one is shared.)
     """
     classes = torch.tensor([labels.index(sample.label) for sample in samples], dtype=torch.int64)
     if cache is None:
@@ -54,7 +54,7 @@ def load(
     else:
         if not cache.exists():
             _keep(cache, samples, side)
-        pictures = np.load(cache, mmap_mode="c")
+        pictures = np.load(cache, mmap_mode="r+")
     return Crops(torch.from_numpy(pictures), classes, samples)
 
 
@@ -100,15 +100,3 @@ def stack(images: Sequence[Image], side: int) -> Tensor:
     """Crops as N×3×S×S uint8, brought to the side that the training crops had."""
     squares = np.stack([square(image, side) for image in images])
     return torch.from_numpy(squares).permute(0, 3, 1, 2).contiguous()
-
-
-def square(image: Image, side: int) -> Image:
-    """The middle of an H×W×3 picture as side×side; the picture itself where it is that already."""
-    height, width = image.shape[:2]
-    if height == width == side:
-        return image
-    short = min(height, width)
-    top, left = (height - short) // 2, (width - short) // 2
-    middle = image[top : top + short, left : left + short]
-    way = cv2.INTER_AREA if side < short else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(middle, (side, side), interpolation=way), dtype=np.uint8)

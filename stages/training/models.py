@@ -77,6 +77,8 @@ def build(recipe: Recipe, labels: int, start: bool = True) -> nn.Module:
     if recipe.model in OWN:
         if weights == "DEFAULT":
             raise Usage(f"{recipe.model} has no pretrained weights: give --weights none or a file")
+        if recipe.head_hidden:
+            raise _no_hidden_layer(recipe.model)
         network = OWN[recipe.model](labels)
     else:
         network = _from_torchvision(recipe, labels, weights)
@@ -102,8 +104,14 @@ def _from_torchvision(recipe: Recipe, labels: int, weights: str) -> nn.Module:
         network.load_state_dict(_pretrained(recipe.model), strict=False)
     if recipe.weights == "DEFAULT" and extra:
         setattr(network, "transform_input", True)  # noqa: B010 – these two came with the input scaled otherwise
+    if recipe.head_hidden and not any(isinstance(one, nn.Linear) for one in network.modules()):
+        raise _no_hidden_layer(recipe.model)
     _replace_head(network, recipe.head_hidden, labels)
     return network
+
+
+def _no_hidden_layer(model: str) -> Usage:
+    return Usage(f"{model} has no classifier that could take a hidden layer: drop --head-hidden")
 
 
 def _pretrained(name: str) -> dict[str, Tensor]:
@@ -119,7 +127,8 @@ def _pretrained(name: str) -> dict[str, Tensor]:
         file = entry.url.rsplit("/", 1)[-1]
         raise Trouble(
             f"pretrained weights for {name} cannot be downloaded ({error}): fetch {entry.url} and "
-            f"put {file} into {torch.hub.get_dir()}/checkpoints, or train with --weights none"
+            f"put {file} into {torch.hub.get_dir()}/checkpoints, or train the whole "
+            "network from nothing with --weights none --no-freeze"
         ) from error
     return state
 

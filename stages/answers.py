@@ -1,0 +1,100 @@
+"""What a model said of each face, as the rows of predictions.csv and predictions.jsonl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from pipeline.sample import Facts
+from pipeline.tables import csv_text
+
+BOXES = ("face_x", "face_y", "face_w", "face_h", "x", "y", "width", "height")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one face: the share of each label, or the reason why there is none.
+
+    `facts` may hold `face` and `crop` (left, top, width, height) and `landmarks` (68 × [x, y]),
+    all in pixels of the upright picture; `frame` (from 0) and `time` (seconds) are a video's.
+    """
+
+    file: str
+    labels: Sequence[str]
+    shares: tuple[float, ...] = ()
+    reason: str = ""
+    facts: Facts = field(default_factory=dict)
+    frame: int | None = None
+    time: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The likeliest label; empty where there is no answer."""
+        return self.labels[self.shares.index(max(self.shares))] if self.shares else ""
+
+    @property
+    def text(self) -> str:
+        """The answer for a person."""
+        return f"{self.label} {max(self.shares):.0%}" if self.shares else self.reason
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, in plain types that JSON knows."""
+        shares = dict(zip(self.labels, self.shares, strict=True)) if self.shares else None
+        place = {} if self.frame is None else {"frame": self.frame, "time": self.time}
+        known = {name: self.facts.get(name) for name in ("face", "crop", "landmarks")}
+        return {
+            "file": self.file,
+            **place,
+            "label": self.label or None,
+            "probabilities": shares,
+            **known,
+            "reason": self.reason or None,
+        }
+
+    def as_row(self) -> list[object]:
+        """The row of predictions.csv."""
+        shares = [f"{share:.4f}" for share in self.shares] or [""] * len(self.labels)
+        frame = ["", ""] if self.frame is None else [self.frame, f"{self.time:.3f}"]
+        boxes = [*self.facts.get("face", [""] * 4), *self.facts.get("crop", [""] * 4)]
+        return [self.file, *frame, self.label, *shares, *boxes, self.reason]
+
+
+class Tables:
+    """Writes answers as they come; the files have their names when all is written."""
+
+    def __init__(self, folder: Path, labels: Sequence[str], csv: bool, jsonl: bool) -> None:
+        wanted = {"predictions.csv": csv, "predictions.jsonl": jsonl}
+        self._names = [name for name, written in wanted.items() if written]
+        self._folder = folder
+        self._header = ["file", "frame", "time", "label", *(f"p_{label}" for label in labels)]
+        self._stack = ExitStack()
+        self._files: dict[str, TextIO] = {}
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for name in self._names:
+            beside = open(self._folder / f".new-{name}", "w", encoding="utf-8", newline="")
+            self._files[name] = self._stack.enter_context(beside)
+        if "predictions.csv" in self._files:
+            self._files["predictions.csv"].write(csv_text([*self._header, *BOXES, "reason"], []))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """What was answered before an interruption is kept too."""
+        self._stack.close()
+        for name in self._names:
+            (self._folder / f".new-{name}").replace(self._folder / name)
+
+    def add(self, answers: Iterable[Answer]) -> None:
+        answers = list(answers)
+        if table := self._files.get("predictions.csv"):
+            table.write(csv_text(None, (answer.as_row() for answer in answers)))
+            table.flush()
+        if lines := self._files.get("predictions.jsonl"):
+            for answer in answers:
+                lines.write(json.dumps(answer.as_dict(), ensure_ascii=False) + "\n")
+            lines.flush()
