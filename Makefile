@@ -8,7 +8,7 @@ export DLIB_USE_CUDA = OFF
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help setup doctor clean-data crop-lips split train predict sheet status sample-data demo reset tensorboard test bench-train check
+.PHONY: help setup doctor clean-data crop-lips split train predict sheet status sample-data demo reset tensorboard evaluate export serve test test-long bench bench-train check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -30,8 +30,17 @@ split: setup ## … → split, 9:1 per label
 train: setup ## … → train; the one command from raw/ to a model
 	@$(PIPELINE) train $(FLAGS) $(ARGS)
 
-predict: setup ## label INPUT=<picture or folder> with the newest model
+predict: setup ## label INPUT=<picture, folder or video> with the newest model
 	@$(PIPELINE) predict $(FLAGS) $(if $(INPUT),--input "$(INPUT)") $(ARGS)
+
+evaluate: setup ## judge the newest model on val and test, or on DATA=<folder of labels>
+	@$(PIPELINE) evaluate $(FLAGS) $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+export: setup ## the newest model as ONNX and torch.export program
+	@$(PIPELINE) export $(FLAGS) $(ARGS)
+
+serve: setup ## a page on this machine to try the newest model
+	@$(PIPELINE) serve $(FLAGS) $(ARGS)
 
 sheet: setup ## contact sheet of the data set, a row for each label
 	@$(PIPELINE) sheet $(FLAGS) $(ARGS)
@@ -56,6 +65,12 @@ reset: setup ## empty processed/ after asking; raw/ is never touched
 
 test: setup ## all tests
 	@.venv/bin/python -m pytest $(ARGS)
+
+test-long: setup ## the slow ones too: more kills, ten thousand spoilt files
+	@.venv/bin/python -m pytest -m long $(ARGS)
+
+bench: setup ## preparing photographs: the published scripts against the pipeline
+	@.venv/bin/python bench/prepare.py $(ARGS)
 
 bench-train: setup ## this trainer against the published loop, same crops, same machine
 	@.venv/bin/python bench/train.py $(ARGS)

@@ -23,7 +23,7 @@ REAL = face_models.FOLDER
 
 def forget() -> None:
     installed.cache_clear()
-    faces._cascade.cache_clear()
+    faces._loaded.__dict__.clear()
 
 
 @pytest.fixture
