@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from itertools import islice
@@ -17,6 +18,10 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from pebble import ProcessFuture, ProcessPool
+
+AHEAD = 4  # chunks a worker has waiting
+MOMENT = 0.1  # seconds that a chunk should take
+LONGEST = 32  # items in a chunk
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -90,25 +95,41 @@ class Processes:
     def map(
         self, function: Callable[[T], R], items: Iterable[T]
     ) -> Iterator[tuple[T, R | Exception]]:
-        """As the protocol says; holds a few items per worker ahead, so memory stays flat."""
+        """As the protocol says; holds a few items per worker ahead, so memory stays flat.
+
+        Items travel in chunks, as many as are done in a moment. Where a worker dies over a chunk
+        or takes too long, its items are tried one by one: only the one at fault is lost.
+        """
         items = iter(items)
-        pending: dict[ProcessFuture[R | Exception], T] = {}
+        again: deque[list[T]] = deque()
+        pending: dict[ProcessFuture[tuple[list[R | Exception], float]], list[T]] = {}
+        size = 1
         while True:
-            for item in islice(items, 8 * self._workers - len(pending)):
-                pending[self._schedule(function, item)] = item
+            while len(pending) < AHEAD * self._workers:
+                chunk = again.popleft() if again else list(islice(items, size))
+                if not chunk:
+                    break
+                pending[self._schedule(function, chunk)] = chunk
             if not pending:
                 return
             finished = wait(pending, return_when=FIRST_COMPLETED).done
             for future in [one for one in pending if one in finished]:
+                chunk = pending.pop(future)
                 failure = future.exception()
                 if failure is None:
-                    yield pending.pop(future), future.result()
-                elif isinstance(failure, Exception):
-                    yield pending.pop(future), failure
-                else:
+                    results, seconds = future.result()
+                    size = max(1, min(LONGEST, int(MOMENT * len(chunk) / max(seconds, 1e-6))))
+                    yield from zip(chunk, results, strict=True)
+                elif not isinstance(failure, Exception):
                     raise failure
+                elif len(chunk) == 1:
+                    yield chunk[0], failure
+                else:
+                    again.extend([item] for item in chunk)
 
-    def _schedule(self, function: Callable[[T], R], item: T) -> ProcessFuture[R | Exception]:
+    def _schedule(
+        self, function: Callable[[T], R], chunk: list[T]
+    ) -> ProcessFuture[tuple[list[R | Exception], float]]:
         if self._pool is None:
             self._pool = ProcessPool(
                 self._workers,
@@ -116,7 +137,7 @@ class Processes:
                 initargs=[self._memory, os.getpid()],
                 context=multiprocessing.get_context("spawn"),
             )
-        return self._pool.schedule(_guarded, args=(function, item), timeout=self._timeout)
+        return self._pool.schedule(_each, args=(function, chunk), timeout=self._timeout)
 
 
 def _start_worker(memory: float, parent: int) -> None:
@@ -136,6 +157,13 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
+
+
+def _each(function: Callable[[T], R], chunk: list[T]) -> tuple[list[R | Exception], float]:
+    """Results of a chunk, and the seconds they took."""
+    began = time.perf_counter()
+    results = [_guarded(function, item) for item in chunk]
+    return results, time.perf_counter() - began
 
 
 def _guarded(function: Callable[[T], R], item: T) -> R | Exception:

@@ -16,6 +16,9 @@ from stages.face_models import HAAR, installed, load_cascade
 if TYPE_CHECKING:
     import cv2
 
+NEAR = 1.8  # times the smallest window: all windows that hit the same face lie within
+MARGIN = 0.6  # of a face's width around it
+
 
 @dataclass(frozen=True)
 class Faces:
@@ -64,10 +67,31 @@ class Faces:
         """
         if self.exact:
             return self._search(grey, self.min_size)
+        boxes = [] if everyone else self._large(grey)
+        if boxes:
+            return boxes
         small, ratio = _reduced(grey, self.max_side)
-        boxes = [] if everyone else self._search(small, max(self.min_size, min(small.shape) // 5))
-        boxes = boxes or self._search(small, self.min_size)
+        boxes = self._search(small, self.min_size)
         return [[round(value * ratio) for value in box] for box in boxes]
+
+    def _large(self, grey: NDArray[np.uint8]) -> list[list[int]]:
+        """Faces of at least a fifth of the short side.
+
+        A box is the mean of all hits on a face. The largest face's, where it is hardly larger
+        than the smallest window, lacks the hits below that: they are looked for around it.
+        """
+        smallest = max(self.min_size, min(grey.shape) // 5)
+        boxes = self._search(grey, smallest)
+        if not boxes or boxes[0][2] > NEAR * smallest:
+            return boxes
+        left, top, side, _ = boxes[0]
+        margin = round(MARGIN * side)
+        x, y = max(0, left - margin), max(0, top - margin)
+        around = grey[y : top + side + margin, x : left + side + margin]
+        again = [
+            [one[0] + x, one[1] + y, *one[2:]] for one in self._search(around, round(side / NEAR))
+        ]
+        return [*again[:1], *boxes[1:]] if again else boxes
 
     def _search(self, grey: NDArray[np.uint8], smallest: int) -> list[list[int]]:
         boxes = _cascade().detectMultiScale(

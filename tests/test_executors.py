@@ -50,6 +50,12 @@ def slow_or_dead(number: int) -> int:
     return os.getpid()
 
 
+def fatal_late(number: int) -> int:
+    if number == 251:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
 @dataclass(frozen=True)
 class Trap(Take):
     """Goes wrong in four ways, by the picture's name."""
@@ -271,3 +277,11 @@ def test_an_error_that_names_a_file_of_odd_bytes_is_logged_like_any_other(tmp_pa
         ("a/plain.jpg", "error", "failed"),
     ]
     assert r"caf\xe9.jpg" in (tmp_path / "processed" / "errors.log").read_text()
+
+
+def test_a_chunk_that_fails_is_done_one_by_one() -> None:
+    """Hundreds of quick items travel together; one of them ends its worker."""
+    with Processes(2, timeout=20.0) as executor:
+        results = dict(executor.map(fatal_late, range(300)))
+    assert isinstance(results.pop(251), ProcessExpired)
+    assert results == {number: number for number in range(300) if number != 251}
