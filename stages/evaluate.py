@@ -17,7 +17,7 @@ from pipeline import files
 from pipeline.context import Context
 from pipeline.executors import Serial
 from pipeline.trouble import Trouble, Usage
-from stages import networks
+from stages import model_card, networks
 from stages.chain import Chain
 from stages.judging import Asked, Cut, Judged, in_folder, in_order, judge
 from stages.mistakes import sheet, worst
@@ -57,7 +57,10 @@ class Evaluate:
         judged = judge(tqdm(results, "evaluate", len(asked), unit=" pictures"), network)
         folder = model if model.is_dir() else model.parent
         output = self.output if self.output != Path() else folder / "evaluation"
-        self._write(judged, network.description.labels, output)
+        figures = self._write(judged, network.description.labels, output)
+        if (folder / "run.json").exists():  # a run of the trainer's, not a model that came alone
+            other = {f"{self.data.resolve().name}, {split}": one for split, one in figures.items()}
+            model_card.write(folder, other if self.data != Path() else {})
         return int(any("error" in one.unanswered for one in judged.values()))
 
     def _asked(self, context: Context) -> list[Asked]:
@@ -83,28 +86,44 @@ class Evaluate:
         chain = Chain.of(description)
         return Cut(description.side, replace(chain, faces=None, crop=None) if self.crops else chain)
 
-    def _write(self, judged: Mapping[str, Judged], labels: Sequence[str], output: Path) -> None:
-        """All files, and what is in them in short. Raises Trouble where there is no answer."""
+    def _write(
+        self, judged: Mapping[str, Judged], labels: Sequence[str], output: Path
+    ) -> dict[str, dict[str, Any]]:
+        """All files, and what is in them in short; returns the metrics of each split.
+
+        Raises Trouble where no picture got an answer.
+        """
         from stages.training.metrics import table
 
-        reasons: Counter[str] = Counter()
-        said: dict[str, Any] = {}
+        figures: dict[str, dict[str, Any]] = {}
         for split, one in judged.items():
-            reasons.update({reason: len(keys) for reason, keys in one.unanswered.items()})
-            said[split] = {"unanswered": one.unanswered}
             if one.keys:
                 metrics = one.metrics(labels)
                 print(f"{split}: {table(metrics)}")
-                groups = _groups(one, self.group_by) if self.group_by else {}
-                said[split] |= asdict(metrics) | ({"groups": groups} if groups else {})
+                figures[split] = asdict(metrics)
+                if self.group_by:
+                    figures[split]["groups"] = _groups(one, self.group_by)
+        said = {
+            split: {"unanswered": one.unanswered} | figures.get(split, {})
+            for split, one in judged.items()
+        }
         files.write(output / "evaluation.json", json.dumps(said, indent=2, ensure_ascii=False))
+        reasons = _reasons(judged)
         if reasons:
-            told = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
-            print(f"evaluate: without an answer: {told} (files in evaluation.json)")
-        if not any(one.keys for one in judged.values()):
-            raise Trouble(f"no picture got an answer, so there is nothing to judge: {told}")
+            print(f"evaluate: without an answer: {reasons} (files in evaluation.json)")
+        if not figures:
+            raise Trouble(f"no picture got an answer, so there is nothing to judge: {reasons}")
         _draw(judged, labels, output)
         print(f"evaluate: evaluation.json and pictures in {output}")
+        return figures
+
+
+def _reasons(judged: Mapping[str, Judged]) -> str:
+    """Why pictures have no answer, the most frequent first."""
+    reasons: Counter[str] = Counter()
+    for one in judged.values():
+        reasons.update({reason: len(keys) for reason, keys in one.unanswered.items()})
+    return ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
 
 
 def _data_set(context: Context) -> list[Asked]:

@@ -16,6 +16,8 @@ from stages import model_file
 
 Counts = Mapping[str, Mapping[str, int]]
 """Pictures by split and label."""
+Figures = Mapping[str, Mapping[str, Any]]
+"""Metrics, as dictionaries, by what they were measured on."""
 
 # Nothing of the user's stands in here: YAML has too many ways to read a name.
 FRONT_MATTER = """---
@@ -70,21 +72,27 @@ commercial use**: of that model, and so of this chain as a whole.
 """
 
 
-def write(folder: Path, counts: Counts) -> None:
-    """README.md of a finished run's folder, from its best.json and evaluation.json."""
+def write(folder: Path, more: Figures | None = None) -> None:
+    """README.md of a finished run's folder, from its best.json, run.json and evaluation.json.
+
+    `more` are figures on other pictures than the data set's.
+    """
     description = model_file.read(folder / "best.json")
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     judged = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
-    files.write(folder / "README.md", card(description, judged, counts))
+    files.write(
+        folder / "README.md", card(description, judged | (more or {}), run.get("counts", {}))
+    )
 
 
-def card(description: model_file.Description, judged: Mapping[str, Any], counts: Counts) -> str:
-    """The card's Markdown. `judged` holds the metrics of each split as dictionaries."""
+def card(description: model_file.Description, judged: Figures, counts: Counts) -> str:
+    """The card's Markdown."""
     parts = [
         FRONT_MATTER,
         _about(description),
         USE,
         _data(description, counts),
-        *(_metrics(split, metrics) for split, metrics in judged.items()),
+        *(_metrics(name, metrics) for name, metrics in judged.items()),
         LIMITS,
         LICENCE + (LANDMARKS if "lips" in description.stages else ""),
         _settings(description),
@@ -125,7 +133,7 @@ def _data(description: model_file.Description, counts: Counts) -> str:
     return f"## Data\n\n{table}\nFingerprint of the data set: `{plain(description.data)}`\n"
 
 
-def _metrics(split: str, metrics: Mapping[str, Any]) -> str:
+def _metrics(name: str, metrics: Mapping[str, Any]) -> str:
     from stages.training.metrics import wilson
 
     rows = []
@@ -134,7 +142,7 @@ def _metrics(split: str, metrics: Mapping[str, Any]) -> str:
         interval = _interval(wilson(row[place], sum(row))) if sum(row) else "no pictures"
         rows.append([label, f"{metrics['precision'][label]:.3f}", f"{recall:.3f}", interval])
     return (
-        f"## Figures on {plain(split)}\n\n"
+        f"## Figures on {plain(name)}\n\n"
         f"Accuracy {metrics['accuracy']:.1%} (95%: {_interval(metrics['interval'])}) of "
         f"{metrics['count']:,} pictures, macro F1 {metrics['macro_f1']:.3f}, loss "
         f"{metrics['loss']:.3f}, calibration error {metrics['ece']:.3f}.\n\n"
