@@ -16,11 +16,13 @@ from stages.training.augment import (
     Draw,
     apply,
     centre,
+    cut,
     draw,
     erase,
     random_boxes,
     recolour,
     resize_weights,
+    resized,
     rotate,
 )
 from stages.training.recipes import Recipe
@@ -46,30 +48,48 @@ def farthest(one: Tensor, other: Tensor) -> float:
     return (one - other).abs().max().item()
 
 
-@pytest.mark.parametrize(("side", "size"), [(40, 48), (64, 24), (128, 48), (33, 33)])
-def test_a_random_crop_is_that_of_torchvision(side: int, size: int) -> None:
-    generator = torch.Generator().manual_seed(3)
-    given, recipe = pictures(12, side), Recipe(input_size=size, resize=size)
-    top, left, height, width = random_boxes(12, side, 0.08, generator)
-    mirrored = torch.arange(12) % 2 == 1
-    what = replace(
-        centre(12, side, recipe),
+def some_boxes(side: int, size: int) -> Draw:
+    """Of twelve pictures; every other one is mirrored."""
+    boxes = random_boxes(12, side, 0.08, torch.Generator().manual_seed(3))
+    top, left, height, width = boxes
+    return replace(
+        centre(12, side, Recipe(input_size=size, resize=size)),
         top=top,
         left=left,
         height=height,
         width=width,
-        mirrored=mirrored,
+        mirrored=torch.arange(12) % 2 == 1,
         whole=torch.zeros(12, dtype=torch.bool),
     )
-    seen = shown(apply(given, what, recipe))
-    for place in range(12):
-        box = [int(one[place]) for one in (top, left, height, width)]
-        expected = reference.resized_crop(
-            given[place].float() / 255, *box, [size, size], antialias=True
-        )
-        if mirrored[place]:
+
+
+def torchvisions(pictures: Tensor, what: Draw, size: int) -> list[Tensor]:
+    boxes = torch.stack([what.top, what.left, what.height, what.width], dim=1).int().tolist()
+    return [
+        reference.resized_crop(picture, *box, [size, size], antialias=True)
+        for picture, box in zip(pictures, boxes, strict=True)
+    ]
+
+
+SIZES = [(40, 48), (64, 24), (128, 48), (33, 33)]
+
+
+@pytest.mark.parametrize(("side", "size"), SIZES)
+def test_a_random_crop_is_that_of_torchvision_to_the_byte(side: int, size: int) -> None:
+    given, what = pictures(12, side), some_boxes(side, size)
+    seen = shown(apply(given, what, Recipe(input_size=size, resize=size)))
+    for place, expected in enumerate(torchvisions(given, what, size)):
+        if what.mirrored[place]:
             expected = reference.horizontal_flip(expected)
-        assert farthest(seen[place], expected) < LEVEL, box
+        assert torch.equal((seen[place] * 255).round().byte(), expected)
+
+
+@pytest.mark.parametrize(("side", "size"), SIZES)
+def test_a_batch_of_crops_by_matrices_is_that_of_torchvision(side: int, size: int) -> None:
+    given, what = pictures(12, side), some_boxes(side, size)
+    expected = torch.stack(torchvisions(given.float(), what, size))
+    assert farthest(resized(given, what, size), expected) < 0.01
+    assert farthest(cut(given, what, size).float(), expected) < 1.01  # of 255 levels: rounded
 
 
 @pytest.mark.parametrize("normalization", ["half", "imagenet"])
@@ -226,14 +246,6 @@ def test_draws_have_the_ranges_that_the_recipe_gives() -> None:
     ):
         assert low <= values.min() < low + 0.01 and high - 0.01 < values.max() <= high + 1e-6
         assert abs(float(values.mean()) - (low + high) / 2) < 0.03
-
-
-def test_training_can_follow_a_prediction_of_as_many_pictures() -> None:
-    given, recipe = pictures(7, 37), Recipe()
-    with torch.inference_mode():
-        before = apply(given, centre(7, 37, recipe), recipe).clone()
-    after = apply(given, centre(7, 37, recipe), recipe)
-    assert torch.equal(before, after) and not after.is_inference()
 
 
 def seen_with(seed: int) -> bytes:

@@ -2,17 +2,17 @@
 
 Cutting a box out of a picture and resizing it is linear in rows and in columns: one matrix for
 each, rows @ picture @ columnsᵀ. The weights are those of torchvision's antialiased bilinear
-resize (a triangle as wide as the reduction), cut off at the box's edge. A blur is one more matrix.
+resize (a triangle as wide as the reduction), cut off at the box's edge. A GPU does that for the
+whole batch; a CPU is faster box by box. Blurs are matrices too.
 
 What is random is drawn for the whole batch on the CPU, so that the same seed gives the same
-pictures on any device and on any number of processes.
+pictures, to a level of rounding, on any device and on any number of processes.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -138,14 +138,14 @@ def apply(pictures: Tensor, what: Draw, recipe: Recipe) -> Tensor:
     """N×3×H×W uint8 pictures as the network sees them: N×3×S×S float32, normalized, the colours
     of a pixel side by side in memory (channels last), which convolutions are fastest with.
     """
-    size = recipe.input_size
-    rows = resize_weights(what.top, what.height, pictures.shape[2], size, what.whole)
-    columns = resize_weights(what.left, what.width, pictures.shape[3], size, what.whole)
-    columns = torch.where(what.mirrored[:, None, None], columns.flip(1), columns)
+    if what.angle.any():
+        pictures = rotate(pictures.float(), what.angle).round_().byte()
+    one_by_one = pictures.device.type == "cpu" and not what.whole.any()
+    seen = (cut if one_by_one else resized)(pictures, what, recipe.input_size)
+    seen = torch.where(what.mirrored[:, None, None, None], seen.flip(3), seen).float().div_(255)
     if what.sigma.any():
-        blur = blur_weights(what.sigma, size)
-        rows, columns = blur @ rows, blur @ columns
-    seen = _resized(_turned(pictures, what.angle), rows.div_(255), columns)
+        weights = blur_weights(what.sigma, recipe.input_size)[:, None]
+        seen = weights @ seen @ weights.mT
     if (what.colour != 1).any():
         seen = recolour(seen, what.colour)
     mean, deviation = (
@@ -156,29 +156,27 @@ def apply(pictures: Tensor, what: Draw, recipe: Recipe) -> Tensor:
     return erase(seen, what.erased) if what.erased[:, 2].any() else seen
 
 
-def _turned(pictures: Tensor, angle: Tensor) -> Tensor:
-    """N×H×3×W floats from 0 to 255: with the colours of a row side by side, one product serves."""
-    shape = [pictures.shape[place] for place in (0, 2, 1, 3)]
-    if angle.any():
-        pictures = rotate(pictures.float(), angle)
-    room = _scratch(torch.Size(shape), pictures.device)
-    return room.copy_(pictures.permute(0, 2, 1, 3))
+def cut(pictures: Tensor, what: Draw, size: int) -> Tensor:
+    """The boxes at size×size, uint8, picture by picture: on a CPU, reading no more than a box and
+    torch's whole-number arithmetic save more than a batch would.
+    """
+    seen = pictures.new_empty(len(pictures), 3, size, size)
+    seen = seen.contiguous(memory_format=torch.channels_last)
+    boxes = torch.stack([what.top, what.left, what.height, what.width], dim=1).long().tolist()
+    for place, (top, left, height, width) in enumerate(boxes):
+        box = pictures[place : place + 1, :, top : top + height, left : left + width]
+        seen[place] = F.interpolate(box, (size, size), mode="bilinear", antialias=True)[0]
+    return seen
 
 
-def _resized(pictures: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """N×3×S×S of N×H×3×W pictures by N×S×H and N×S×W weights."""
-    count, height, _, width = pictures.shape
-    size = rows.shape[1]
-    seen = torch.bmm(rows, pictures.view(count, height, 3 * width))
-    seen = torch.bmm(seen.view(count, size * 3, width), columns.mT)
-    return seen.view(count, size, 3, size).permute(0, 2, 1, 3)
-
-
-@lru_cache(maxsize=4)
-def _scratch(shape: torch.Size, device: torch.device) -> Tensor:
-    """Room for a batch as floats, used again and again: fresh pages cost more than the work."""
-    with torch.inference_mode(False):  # training writes there too
-        return torch.empty(shape, device=device)
+def resized(pictures: Tensor, what: Draw, size: int) -> Tensor:
+    """The boxes at size×size as floats from 0 to 255, all at once; boxes may have fractions."""
+    count, _, height, width = pictures.shape
+    rows = resize_weights(what.top, what.height, height, size, what.whole)
+    columns = resize_weights(what.left, what.width, width, size, what.whole)
+    side_by_side = pictures.permute(0, 2, 1, 3).float().reshape(count, height, 3 * width)
+    seen = torch.bmm(rows, side_by_side).view(count, size * 3, width)
+    return torch.bmm(seen, columns.mT).view(count, size, 3, size).permute(0, 2, 1, 3)
 
 
 def resize_weights(start: Tensor, length: Tensor, pixels: int, size: int, whole: Tensor) -> Tensor:

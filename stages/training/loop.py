@@ -243,7 +243,7 @@ def _resident(pictures: Tensor, device: torch.device) -> Tensor:
 def _pick(pictures: Tensor, part: Tensor, device: torch.device) -> Tensor:
     """A batch on the device, from there or from (mapped) memory."""
     if pictures.device == device or device.type == "cpu":
-        return pictures[part.to(pictures.device)]
+        return pictures.index_select(0, part.to(pictures.device))
     return pictures[part].pin_memory().to(device, non_blocking=True)
 
 
