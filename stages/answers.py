@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,28 +73,40 @@ class Tables:
         self._header = ["file", "frame", "time", "label", *(f"p_{label}" for label in labels)]
         self._stack = ExitStack()
         self._files: dict[str, TextIO] = {}
+        self._rows = 0
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
         for name in self._names:
-            beside = open(self._folder / f".new-{name}", "w", encoding="utf-8", newline="")
+            # File names need not be Unicode: their odd bytes are spelled out.
+            beside = open(
+                self._folder / f".new-{name}", "w", -1, "utf-8", "backslashreplace", newline=""
+            )
             self._files[name] = self._stack.enter_context(beside)
         if "predictions.csv" in self._files:
             self._files["predictions.csv"].write(csv_text([*self._header, *BOXES, "reason"], []))
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """What was answered before an interruption is kept too."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """What was answered before an interruption is kept too; where nothing was, tables of
+        before stay.
+        """
         self._stack.close()
         for name in self._names:
-            (self._folder / f".new-{name}").replace(self._folder / name)
+            beside = self._folder / f".new-{name}"
+            if kind is None or self._rows:
+                beside.replace(self._folder / name)
+            else:
+                beside.unlink()
 
-    def add(self, answers: Iterable[Answer]) -> None:
-        answers = list(answers)
+    def add(self, answers: Sequence[Answer]) -> None:
+        """A row and a line for each; on disk when this returns, for the run may be killed."""
         if table := self._files.get("predictions.csv"):
             table.write(csv_text(None, (answer.as_row() for answer in answers)))
             table.flush()
         if lines := self._files.get("predictions.jsonl"):
-            for answer in answers:
-                lines.write(json.dumps(answer.as_dict(), ensure_ascii=False) + "\n")
+            lines.writelines(
+                json.dumps(answer.as_dict(), ensure_ascii=False) + "\n" for answer in answers
+            )
             lines.flush()
+        self._rows += len(answers)

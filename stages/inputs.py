@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,9 +37,9 @@ def asked(given: str, listed: Path) -> Iterator[Asked]:
         raise Usage("give --input a picture, a folder or a video (make predict INPUT=…)")
     elif given == "-":
         yield Sample("standard input", "", Path("-"), encoded=sys.stdin.buffer.read()), ""
-    elif Path(given).is_dir():
+    elif stat.S_ISDIR(_mode(Path(given))):
         yield from _below(Path(given))
-    elif Path(given).is_file():
+    elif stat.S_ISREG(_mode(Path(given))):
         yield Sample(Path(given).name, "", Path(given)), ""
     else:
         yield from _matching(given)
@@ -51,7 +52,8 @@ def _below(folder: Path) -> Iterator[Asked]:
 
 
 def _matching(pattern: str) -> Iterator[Asked]:
-    found = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
+    # Path's own glob takes no absolute pattern.
+    found = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
     found = [path for path in found if not path.is_dir()]
     if not found:
         raise Usage(f"{pattern}: no such picture or folder")
@@ -59,25 +61,35 @@ def _matching(pattern: str) -> Iterator[Asked]:
 
 
 def _named(path: Path) -> Asked:
-    refusal = "" if path.is_file() else "not_a_file" if path.exists() else "missing"
+    mode = _mode(path)
+    refusal = "" if stat.S_ISREG(mode) else "not_a_file" if mode else "missing"
     return Sample(str(path), "", path), refusal
+
+
+def _mode(path: Path) -> int:
+    """What stands there, as `stat` says it; 0 for nothing, or a name that can be none."""
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        return 0
 
 
 def _listed(path: Path) -> Iterator[Asked]:
     try:
-        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise Usage(f"{path} cannot be read ({error.strerror})") from error
-    for line in dict.fromkeys(line for line in lines if line.strip()):
+    for line in dict.fromkeys(line for line in text.split("\n") if line.strip()):
         yield _named(Path(line))
 
 
 def is_video(path: Path) -> bool:
     """Whether a file begins as one of the video containers that are opened."""
-    if not path.is_file():
-        return False
-    with open(path, "rb") as file:
-        head = file.read(16)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(16)
+    except OSError:
+        return False  # reading it as a picture will say why
     if head[4:8] == b"ftyp":
         return head[8:12] not in PICTURE_BRANDS
     transport_stream = head[:1] == b"G" and path.suffix.lower() in (".ts", ".mts", ".m2ts")

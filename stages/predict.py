@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -139,13 +140,13 @@ class Predict:
 
     def run(self, context: Context) -> int:
         """Write a row for every face and every picture without one; 1 where one failed."""
-        from stages.video import predict_live, predict_video
+        from stages import video
 
         live = self.camera >= 0 or bool(self.stream)
         asked = [] if live else list(inputs.asked(self.input, self.files_from))
-        model = self.model
-        if model == Path():
-            model = networks.newest(context.processed / "runs")
+        if self.show:
+            video.require_display()
+        model = self.model if self.model != Path() else networks.newest(context.processed / "runs")
         predictor = Predictor(model, self.faces)
         output = self.output if self.output != Path() else context.processed / "predictions"
         counts = Count()
@@ -156,11 +157,12 @@ class Predict:
                 tables.add(counts.of(answers))
             for sample, _ in asked:
                 if sample.key in videos:
-                    for answers in predict_video(self, sample, predictor, output):
+                    for answers in video.predict_video(self, sample, predictor, output):
                         tables.add(counts.of(answers))
             if live:
-                for answers in predict_live(self, predictor, output):
-                    tables.add(counts.of(answers))
+                with suppress(KeyboardInterrupt):  # the usual end of a camera
+                    for answers in video.predict_live(self, predictor, output):
+                        tables.add(counts.of(answers))
         print(f"predict: {counts.summary()}, in {output}")
         return int(counts.failed > 0)
 
@@ -232,7 +234,7 @@ def _in_order(
         while sample.key not in early:
             done, result = next(coming)
             if isinstance(result, Exception):
-                print(f"{done.key}: {result!r}")
+                print(f"{done.key!r}: {result!r}")
                 result = [({}, "error")]
             early[done.key] = result
         yield early.pop(sample.key)
@@ -252,6 +254,6 @@ def _draw(
     failed = 0
     for (sample, _), failure in executor.map(annotate, tasks):
         if isinstance(failure, Exception):
-            print(f"{sample.key}: no picture drawn ({failure})")
+            print(f"{sample.key!r}: no picture drawn ({failure})")
             failed += 1
     return failed

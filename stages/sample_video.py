@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -22,10 +22,14 @@ WIDTH, HEIGHT, RATE = 640, 480, 30
 CHANGE = 8  # frames from one second's picture to the next one's
 
 
-def write_video(path: Path, seed: int) -> None:
+def write_video(
+    path: Path, seed: int, script: Sequence[str] = SCRIPT, change: int = CHANGE
+) -> None:
     """An MP4 of 640×480 pixels and 30 frames a second, and beside it a CSV of second and label.
 
-    The label is empty in the seconds without a face. Raises Trouble where OpenCV cannot write it.
+    `script` names what is to be seen in each second, `change` is how many frames one expression
+    takes to become the next. The label is empty in the seconds without a face. Raises Trouble
+    where OpenCV cannot write it.
     """
     import cv2
 
@@ -35,20 +39,20 @@ def write_video(path: Path, seed: int) -> None:
     writer = cv2.VideoWriter(str(beside), cv2.CAP_FFMPEG, code, RATE, (WIDTH, HEIGHT))
     if not writer.isOpened():
         raise Trouble(f"{path} cannot be written as a video: give --no-video to do without")
-    for frame in frames(seed):
+    for frame in frames(seed, script, change):
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     writer.release()
     beside.replace(path)
-    rows = [[second, label.replace("nobody", "")] for second, label in enumerate(SCRIPT)]
+    rows = [[second, label.replace("nobody", "")] for second, label in enumerate(script)]
     files.write(path.with_suffix(".csv"), csv_text(["second", "label"], rows))
 
 
-def frames(seed: int) -> Iterator[Image]:
+def frames(seed: int, script: Sequence[str] = SCRIPT, change: int = CHANGE) -> Iterator[Image]:
     """All frames, 480×640×3 uint8 RGB: each expression grows out of the last one, the head moves
     a little, and where nobody is to be seen the portrait has slid out to the right.
     """
     original, points = portrait()
-    chance = np.random.default_rng([seed, len(SCRIPT)])
+    chance = np.random.default_rng([seed, len(script)])
     poses = {label: pose(points, chance) for label, pose in POSES.items()}
 
     @cache
@@ -56,10 +60,10 @@ def frames(seed: int) -> Iterator[Image]:
         return warp(original, points, (1 - share) * poses[before] + share * poses[label])
 
     phases = chance.uniform(0, 2 * np.pi, 4)
-    for number in range(RATE * len(SCRIPT)):
+    for number in range(RATE * len(script)):
         second, frame = divmod(number, RATE)
-        label, before = SCRIPT[second], SCRIPT[max(0, second - 1)]
-        share = min(1.0, (frame + 1) / CHANGE)
+        label, before = script[second], script[max(0, second - 1)]
+        share = min(1.0, (frame + 1) / change)
         away = {label: share, before: 1 - share}.get("nobody", 0.0)
         if "nobody" in (label, before):
             label = before = label if before == "nobody" else before
@@ -80,4 +84,4 @@ def _seen(picture: Image, sway: Points, away: float, chance: np.random.Generator
     )
     wall = cv2.warpAffine(picture, matrix, (WIDTH, HEIGHT), borderValue=(168, 174, 170))
     grain = chance.integers(-5, 6, wall.shape, dtype=np.int8)
-    return np.clip(wall.astype(np.int16) + grain, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(wall.astype(np.int16) + grain, 0, 255), np.uint8)

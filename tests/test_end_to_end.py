@@ -20,7 +20,7 @@ LABELS = ["none", "openmouth", "pouting", "smile"]
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory, pipeline: Command) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "raw"
-    pipeline("sample-data", "--output", folder, "--count", 14)
+    pipeline("sample-data", "--output", folder, "--count", 14, "--no-video")
     return folder
 
 
@@ -131,7 +131,7 @@ def test_prediction_sees_what_training_saw(trained: Path, raw: Path) -> None:
     from pipeline.ledger import Ledger
     from pipeline.sample import Sample
     from stages import model_file
-    from stages.predict import Chain
+    from stages.chain import Chain
     from stages.training.data import load, stack
     from stages.training.loop import predict
 
@@ -139,8 +139,9 @@ def test_prediction_sees_what_training_saw(trained: Path, raw: Path) -> None:
     with Ledger(trained / "ledger.sqlite") as ledger:
         stored = list(ledger.samples("split", trained))[:12]
     crops = load(stored, description.labels)
-    fresh = [Chain.of(description)(Sample(one.key, "", raw / one.key)) for one in stored]
-    images = [sample.image for sample in fresh if isinstance(sample, Sample)]
+    chain = Chain.of(description)
+    fresh = [cut for one in stored for _, cut in chain(Sample(one.key, "", raw / one.key))]
+    images = [crop for crop in fresh if not isinstance(crop, str)]
     cpu = torch.device("cpu")
     before = predict(network, crops.pictures, description.recipe, cpu).softmax(1)
     after = predict(network, stack(images, description.side), description.recipe, cpu).softmax(1)

@@ -126,7 +126,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("demo") / "raw"
-    assert SampleData(output=folder, count=2).run(NO_CONTEXT) == 0
+    assert SampleData(output=folder, count=2, video=False).run(NO_CONTEXT) == 0
     yield folder
 
 
@@ -138,14 +138,14 @@ def test_there_are_as_many_pictures_as_asked_for_and_the_spoilt_ones(made: Path)
 def test_the_same_seed_gives_the_same_bytes_and_a_larger_count_only_adds(
     made: Path, tmp_path: Path
 ) -> None:
-    SampleData(output=tmp_path / "again", count=3).run(NO_CONTEXT)
+    SampleData(output=tmp_path / "again", count=3, video=False).run(NO_CONTEXT)
     again, before = contents(tmp_path / "again"), contents(made)
     assert len(again) == len(before) + 4
     assert {key: again[key] for key in before} == before
 
 
 def test_another_seed_gives_other_pictures(made: Path, tmp_path: Path) -> None:
-    SampleData(output=tmp_path / "other", count=1, seed=1).run(NO_CONTEXT)
+    SampleData(output=tmp_path / "other", count=1, seed=1, video=False).run(NO_CONTEXT)
     other, before = contents(tmp_path / "other"), contents(made)
     names = [f"{label}/{label}_000.jpg" for label in POSES]
     assert all(other[name] != before[name] for name in names)

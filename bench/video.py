@@ -1,0 +1,73 @@
+"""Frames a second and right labels on a video, by how often faces are searched and how long
+labels are smoothed.
+
+`.venv/bin/python bench/video.py --model demo/processed/runs/default --video demo/video.mp4`; beside
+the video lies the table of true labels that `make sample-data` writes. The processor's time is
+given too, for it does not depend on what else the machine does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+import time
+from pathlib import Path
+
+from pipeline.sample import Sample
+from stages.answers import Answer
+from stages.predict import Predict, Predictor
+from stages.sample_video import CHANGE, RATE
+from stages.video import predict_video
+
+DEFAULT = Predict(draw=False)
+SEARCHED = (1, 2, 5, 10, 15, 30)
+SMOOTHED = (0.0, 0.1, 0.15, 0.3, 0.6)
+
+
+def right(answers: list[Answer], truth: list[str]) -> tuple[float, float]:
+    """Shares of frames whose label is right: of all, and of those after each change."""
+    said = [(answer.frame or 0, answer.label) for answer in answers]
+    hits = [(frame % RATE, label == truth[frame // RATE]) for frame, label in said]
+    settled = [hit for place, hit in hits if place >= CHANGE]
+    return sum(hit for _, hit in hits) / len(hits), sum(settled) / len(settled)
+
+
+def measure(settings: Predict, predictor: Predictor, video: Path, truth: list[str]) -> None:
+    """Print one row of the table."""
+    wall, processor = time.perf_counter(), time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        sample = Sample(video.name, "", video)
+        batches = list(predict_video(settings, sample, predictor, Path(folder)))
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    answers = [answer for batch in batches for answer in batch]
+    count = len({answer.frame for answer in answers})
+    every, settled = right(answers, truth)
+    print(
+        f"| {settings.detect_every} | {settings.smooth} | {'yes' if settings.draw else 'no'} "
+        f"| {count / wall:.0f} | {1000 * processor / count:.1f} | {every:.1%} | {settled:.1%} |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--video", type=Path, required=True)
+    given = parser.parse_args()
+    with open(given.video.with_suffix(".csv"), encoding="utf-8", newline="") as file:
+        truth = [row["label"] for row in csv.DictReader(file)]
+    predictor = Predictor(given.model)
+    list(predict_video(DEFAULT, Sample("", "", given.video), predictor, Path()))  # loads it all
+    print(
+        "| searched every | smoothed over s | drawn | frames/s | CPU ms a frame | right | settled |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    tried = [Predict(draw=False, detect_every=every) for every in SEARCHED]
+    tried += [Predict(draw=False, smooth=seconds) for seconds in SMOOTHED]
+    for settings in [*tried, Predict(draw=True)]:
+        measure(settings, predictor, given.video, truth)
+
+
+if __name__ == "__main__":
+    main()
