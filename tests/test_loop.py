@@ -13,10 +13,12 @@ from torch.nn import functional as F
 
 from pipeline.trouble import Trouble
 from stages.training.augment import apply, centre, draw
+from stages.training.batches import source
 from stages.training.data import Crops
-from stages.training.loop import WARM, _label_weights, _order, fit, learning_rate, predict
+from stages.training.loop import fit, predict
 from stages.training.models import simpleconv3
 from stages.training.recipes import RECIPES, Recipe
+from stages.training.steps import WARM, learning_rate
 
 CPU = torch.device("cpu")
 TWO = ["none", "openmouth"]
@@ -79,12 +81,12 @@ def test_balance_by_weights_is_a_loss_weighted_against_the_label_s_size() -> Non
 
 def test_balance_by_sampler_draws_the_labels_equally_often() -> None:
     train, generator = crops((900, 100)), torch.Generator().manual_seed(0)
-    weights = _label_weights(train, 2)
-    assert weights.tolist() == pytest.approx([1000 / 1800, 1000 / 200])
+    drawn_from = source(train, 2, CPU)
+    assert drawn_from.label_weights.tolist() == pytest.approx([1000 / 1800, 1000 / 200])
     shares = {}
     for balance in ("none", "sampler"):
         recipe = Recipe(balance=balance, batch=64)
-        batches = _order(train, weights, recipe, generator)
+        batches = drawn_from.order(recipe, generator)
         assert [len(one) for one in batches] == [64] * 15 + [40]
         shares[balance] = train.classes[torch.cat(list(batches))].float().mean().item()
     assert shares["none"] == pytest.approx(0.1)  # each picture once

@@ -17,13 +17,14 @@ from tqdm import tqdm
 
 from pipeline.trouble import Trouble, Usage
 from stages.training.augment import apply, centre, draw
+from stages.training.batches import Source, source
 from stages.training.data import Crops
 from stages.training.distributed import World
 from stages.training.models import build, freeze, train_mode
 from stages.training.recipes import Recipe
+from stages.training.steps import learning_rate, optimizer_of
 
 Numbers = dict[str, Any]
-WARM = 0.3  # share of a one-cycle run that the learning rate rises
 
 
 class Record(Protocol):
@@ -85,15 +86,13 @@ def fit(
     _keep_pages()
     torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
     network = build(recipe, len(labels)).to(device)
+    if device.type == "cuda":  # its convolutions want the colours of a pixel side by side
+        network = network.to(memory_format=torch.channels_last)
     _try_out(network, recipe, device)
-    state = State(network, _optimizer(recipe, network), torch.Generator().manual_seed(seed))
+    state = State(network, optimizer_of(recipe, network), torch.Generator().manual_seed(seed))
     if record:
         record.start(state, train, recipe)
-    model = world.prepare(network)
-    pictures = _resident(train.pictures, device)
-    classes = train.classes.to(device)
-    weights = _label_weights(train, len(labels))
-    loss_weights = weights.to(device) if recipe.balance == "weights" else None
+    model, crops = world.prepare(network), source(train, len(labels), device)
     frozen = recipe.freeze
     bar = tqdm(
         total=recipe.epochs * len(train),
@@ -109,34 +108,7 @@ def fit(
             frozen = freeze(network, recipe, frozen=False)
             model = world.prepare(network)
         train_mode(network)
-        total = torch.zeros(2, device=device)
-        batches = _order(train, weights, recipe, state.generator)
-        for step, batch in enumerate(batches):
-            rate = learning_rate(recipe, state.epoch, state.epoch + step / len(batches))
-            for group in state.optimizer.param_groups:
-                group["lr"] = rate
-            what = draw(len(batch), pictures.shape[2], recipe, state.generator)
-            mine = world.part(len(batch))
-            part = batch[mine]
-            seen = apply(_pick(pictures, part, device), what[mine].to(device), recipe)
-            target = classes[part.to(device)]
-            logits = model(seen)
-            losses = F.cross_entropy(
-                logits,
-                target,
-                weight=loss_weights,
-                label_smoothing=recipe.label_smoothing,
-                reduction="none",
-            )
-            state.optimizer.zero_grad(set_to_none=True)
-            (losses.sum() * world.size / len(batch)).backward()
-            state.optimizer.step()
-            right = (logits.detach().argmax(1) == target).sum()
-            total += torch.stack([losses.detach().sum(), right])
-            bar.update(len(batch))
-        trainloss, trainacc = (world.sum(total) / len(train)).tolist()
-        if not math.isfinite(trainloss):
-            raise Trouble(f"the loss is no longer finite in epoch {state.epoch + 1}: lower --lr")
+        trainloss, trainacc, rate = _epoch(model, state, crops, recipe, world, bar)
         state.epoch += 1
         numbers = {
             "epoch": state.epoch,
@@ -162,6 +134,48 @@ def fit(
     return state
 
 
+def _epoch(
+    model: nn.Module, state: State, crops: Source, recipe: Recipe, world: World, bar: tqdm[Any]
+) -> tuple[float, float, float]:
+    """Train on each picture once: loss and accuracy a picture, and the last learning rate."""
+    total = torch.zeros(2, device=crops.device)
+    batches = crops.order(recipe, state.generator)
+    for step, batch in enumerate(batches):
+        rate = learning_rate(recipe, state.epoch, state.epoch + step / len(batches))
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        what = draw(len(batch), crops.pictures.shape[2], recipe, state.generator)
+        mine = world.part(len(batch))
+        pictures, target = crops.take(batch[mine])
+        with _autocast(crops.device):
+            logits = model(apply(pictures, what[mine].to(crops.device), recipe)).float()
+        losses = _losses(logits, target, crops, recipe)
+        state.optimizer.zero_grad(set_to_none=True)
+        (losses.sum() * world.size / len(batch)).backward()
+        state.optimizer.step()
+        right = (logits.detach().argmax(1) == target).sum()
+        total += torch.stack([losses.detach().sum(), right])
+        bar.update(len(batch))
+    loss, accuracy = (world.sum(total) / len(crops)).tolist()
+    if not math.isfinite(loss):
+        raise Trouble(f"the loss is no longer finite in epoch {state.epoch + 1}: lower --lr")
+    return loss, accuracy, rate
+
+
+def _losses(logits: Tensor, target: Tensor, crops: Source, recipe: Recipe) -> Tensor:
+    """Cross entropy of each picture."""
+    weight = crops.label_weights.to(logits.device) if recipe.balance == "weights" else None
+    smoothing = recipe.label_smoothing
+    return F.cross_entropy(
+        logits, target, weight=weight, label_smoothing=smoothing, reduction="none"
+    )
+
+
+def _autocast(device: torch.device) -> torch.autocast:
+    """On a GPU, matrix work in bfloat16; weights and sums stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
 def _keep_pages() -> None:
     """Have glibc keep freed memory: each batch needs the same again, and fresh pages cost a third
     of the time. The numbers are M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h.
@@ -183,17 +197,6 @@ def _try_out(network: nn.Module, recipe: Recipe, device: torch.device) -> None:
         raise Usage(f"{recipe.model} cannot take --input-size {size} ({first})") from error
 
 
-def learning_rate(recipe: Recipe, epoch: int, progress: float) -> float:
-    """The rate after `epoch` whole epochs, `progress` of them with the part begun."""
-    if recipe.schedule == "constant":
-        return recipe.lr
-    if recipe.schedule == "step":
-        return recipe.lr * recipe.step_gamma ** (epoch // recipe.step_epochs)
-    share = progress / recipe.epochs  # one cycle: up from 1/25, down to 1/10,000, on cosines
-    low, far = (1 / 25, share / WARM) if share < WARM else (1e-4, (1 - share) / (1 - WARM))
-    return recipe.lr * (low + (1 - low) * (1 - math.cos(math.pi * far)) / 2)
-
-
 @torch.inference_mode()
 def predict(network: nn.Module, pictures: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
     """N×labels logits (on the CPU) of N×3×S×S uint8 crops, in batches."""
@@ -202,9 +205,10 @@ def predict(network: nn.Module, pictures: Tensor, recipe: Recipe, device: torch.
     for part in pictures.split(512):
         what = centre(len(part), part.shape[2], recipe).to(device)
         seen = apply(part.to(device), what, recipe)
-        logits = network(seen)
-        if recipe.flip_test:
-            logits = (logits + network(seen.flip(3))) / 2
+        with _autocast(device):
+            logits = network(seen)
+            if recipe.flip_test:
+                logits = (logits + network(seen.flip(3))) / 2
         parts.append(logits.float().cpu())
     return torch.cat(parts)
 
@@ -230,57 +234,3 @@ def _rank(numbers: Numbers) -> tuple[float, float]:
 def _spoken(numbers: Numbers, best: Numbers) -> dict[str, str]:
     said = {"val": numbers, "best": best}
     return {name: f"{one['data/valacc']:.1%}" for name, one in said.items() if "data/valacc" in one}
-
-
-def _resident(pictures: Tensor, device: torch.device) -> Tensor:
-    """The pictures on the device where they take at most half of its free memory."""
-    if device.type != "cuda":
-        return pictures
-    free, _ = torch.cuda.mem_get_info(device)
-    return pictures.to(device) if pictures.nbytes < free / 2 else pictures
-
-
-def _pick(pictures: Tensor, part: Tensor, device: torch.device) -> Tensor:
-    """A batch on the device, from there or from (mapped) memory."""
-    if pictures.device == device or device.type == "cpu":
-        return pictures.index_select(0, part.to(pictures.device))
-    return pictures[part].pin_memory().to(device, non_blocking=True)
-
-
-def _label_weights(train: Crops, labels: int) -> Tensor:
-    """A weight a label, inverse to its size, 1 on average over the pictures."""
-    counts = torch.bincount(train.classes, minlength=labels).clamp(min=1)
-    return len(train) / (labels * counts.float())
-
-
-def _order(
-    train: Crops, weights: Tensor, recipe: Recipe, generator: torch.Generator
-) -> list[Tensor]:
-    """The places of an epoch's pictures, batch by batch."""
-    if recipe.balance == "sampler":
-        drawn = torch.multinomial(weights[train.classes], len(train), True, generator=generator)
-    else:
-        drawn = torch.randperm(len(train), generator=generator)
-    batches = list(torch.split(drawn, recipe.batch))
-    if len(batches) > 1 and len(batches[-1]) == 1:  # batch norm cannot learn from one picture
-        batches[-2:] = [torch.cat(batches[-2:])]
-    return batches
-
-
-def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
-    groups: list[dict[str, Any]] = [
-        {
-            "params": [one for one in network.parameters() if one.ndim > 1],
-            "weight_decay": recipe.weight_decay,
-        },
-        {"params": [one for one in network.parameters() if one.ndim <= 1]},
-    ]
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=recipe.lr, fused=True)
-    return torch.optim.SGD(
-        groups,
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        fused=not recipe.freeze,  # it wants a momentum for all weights or none
-    )
