@@ -67,9 +67,9 @@ def listen(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
     except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]  # Python adds the address to the system's
         raise Trouble(
-            f"cannot listen at {host}, port {port} ({error.strerror}): "
-            "give another --port or --host"
+            f"cannot listen at {host}, port {port} ({reason}): give another --port or --host"
         ) from error
 
 

@@ -193,7 +193,7 @@ def server(desk: Desk, loopback: bool) -> uvicorn.Server:
             headers=list(HEADERS.items()),
             proxy_headers=False,
             limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=3,
+            timeout_graceful_shutdown=1,  # seconds; an answer takes milliseconds
         )
     )
 
