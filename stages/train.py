@@ -89,9 +89,11 @@ class Train(Recipe):
         return context.processed / "runs" / (self.name or self.recipe)
 
     def plan(self, context: Context) -> dict[str, Any]:
-        """What the weights depend on: settings and data."""
+        """What the weights depend on: settings, data, and the file they start from, if any."""
         settings = {name: value for name, value in asdict(self).items() if name != "resume"}
-        return {"settings": settings, "data": context.ledger.fingerprint("split")}
+        start = Path(self.weights)
+        found = {"weights": files.digest(start.read_bytes())} if start.is_file() else {}
+        return {"settings": settings, "data": context.ledger.fingerprint("split"), **found}
 
     def as_recipe(self) -> Recipe:
         return Recipe(**{one.name: getattr(self, one.name) for one in fields(Recipe)})

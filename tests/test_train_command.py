@@ -99,6 +99,18 @@ def test_a_changed_setting_and_changed_pictures_train_again(
     assert (run_of(home) / "best.safetensors").exists()
 
 
+def test_another_file_of_weights_under_the_same_name_trains_again(home: Path) -> None:
+    start = home / "start.safetensors"
+    assert train(home, *QUICK) == 0
+    start.write_bytes((run_of(home) / "best.safetensors").read_bytes())
+    assert train(home, *QUICK, "--weights", str(start)) == 0
+    first, before = (run_of(home) / "best.safetensors").read_bytes(), stamp(home)
+    assert train(home, *QUICK, "--weights", str(start)) == 0 and stamp(home) == before
+    start.write_bytes(first)
+    assert train(home, *QUICK, "--weights", str(start)) == 0
+    assert (run_of(home) / "best.safetensors").read_bytes() != first
+
+
 def last_line(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out.splitlines()[-1]
 

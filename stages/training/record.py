@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -79,7 +81,7 @@ class RunFolder:
         board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=state.epoch + 1)
         self._board = board
         if state.epoch == 0:
-            self._show_batch(board, train, recipe)
+            self._show(board, state.network, train, recipe)
 
     def epoch(self, state: State, numbers: Numbers, better: bool) -> None:
         """Write an epoch's numbers; weights when they are the best so far, state now and then."""
@@ -118,12 +120,17 @@ class RunFolder:
         path = self._folder / "metrics.jsonl"
         return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
-    def _show_batch(self, board: SummaryWriter, train: Crops, recipe: Recipe) -> None:
+    def _show(self, board: SummaryWriter, network: nn.Module, train: Crops, recipe: Recipe) -> None:
+        """A batch as the network sees it, and the network's graph."""
         some = train.pictures[:32]
         what = draw(len(some), some.shape[2], recipe, torch.Generator().manual_seed(0))
         seen = apply(some, what, recipe)
         low, high = seen.amin((1, 2, 3), keepdim=True), seen.amax((1, 2, 3), keepdim=True)
         board.add_images("batch", (seen - low) / (high - low).clamp(min=1e-6), 0)
+        one = seen[:1].to(next(network.parameters()).device)
+        with warnings.catch_warnings(), suppress(RuntimeError):  # some cannot be drawn
+            warnings.simplefilter("ignore")  # tracing says what changes with a picture's size
+            board.add_graph(network.eval(), one)  # in training it would draw dropout's numbers
 
 
 def _to_bytes(state: State) -> bytes:
