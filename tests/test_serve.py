@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from conftest import SHARED, Command
 from PIL import Image as Pillow
-from served import LABELS, Served, small_model, portrait_file, serving
+from served import LABELS, Served, portrait_file, serving, small_model
 
 from stages.predict import Predictor
 from stages.web import HEADERS, PAGE, REFUSALS, WAITING

@@ -176,12 +176,13 @@ function mark(pen, answer, place, pixel) {
       pen.strokeRect(...box);
     }
   }
-  if (!landmarks.checked) return;
-  for (const [x, y] of answer.landmarks ?? []) {
+  if (!landmarks.checked || !answer.landmarks) return;
+  const dot = Math.min(pixel, answer.face[2] / 100); // else those of a small face run together
+  for (const [x, y] of answer.landmarks) {
     for (const [style, radius] of [["#0009", 2.6], ["#fff", 1.7]]) {
       pen.fillStyle = style;
       pen.beginPath();
-      pen.arc(x, y, radius * pixel, 0, 2 * Math.PI);
+      pen.arc(x, y, radius * dot, 0, 2 * Math.PI);
       pen.fill();
     }
   }
