@@ -64,12 +64,64 @@ def matrix_work(recipe: Recipe, labels: int, device: torch.device, steps: int = 
     return recipe.batch / statistics.median(times)
 
 
+def compare_rates(
+    dataset: Path, sets: dict[str, Crops], labels: list[str], device: torch.device
+) -> None:
+    """Pictures a second of both, in turn, so that a drifting machine is fair to both."""
+    classic = replace(RECIPES["classic"], epochs=5)
+    count = len(sets["train"])
+    rates: dict[str, list[float]] = {"plain": [], "ours": []}
+    for _ in range(3):
+        last = list(plain_loop.train(dataset, 3, classic.batch, device))
+        rates["plain"].append(count * 2 / (last[-1].seconds - last[0].seconds))
+        clock = ours(classic, sets, labels, device)
+        rates["ours"].append(count * 4 / (clock.epochs[-1][0] - clock.epochs[0][0]))
+    floor = matrix_work(classic, len(labels), device)
+    plain, fast = (statistics.median(rates[name]) for name in ("plain", "ours"))
+    print(f"same network, batch and augmentation, median of 3: plain {plain:,.0f} pictures/s,")
+    print(f"  ours {fast:,.0f} ({fast / plain:.1f}×); the matrix work alone {floor:,.0f}")
+    print(json.dumps({**rates, "floor": floor}))
+
+
+def compare_times(slow: list[plain_loop.Epoch], clock: Clock, decoding: float) -> None:
+    """Seconds to the accuracy that the plain loop has on average in its last five epochs."""
+    final, spent = statistics.mean(epoch.valacc for epoch in slow[-5:]), slow[-1].seconds
+    reached = [seconds for seconds, one in clock.epochs if one["data/valacc"] >= final]
+    best = max(one["data/valacc"] for _, one in clock.epochs)
+    print(f"plain loop: {len(slow)} epochs in {spent:.1f} s, the last 5 at {final:.1%}")
+    print(
+        f"recipe default: {clock.epochs[-1][0]:.1f} s, best {best:.1%}; decoding {decoding:.1f} s"
+    )
+    if reached:
+        seconds = reached[0] + decoding
+        print(f"  at the plain loop's accuracy after {seconds:.2f} s: {spent / seconds:.0f}× less")
+
+
+def draw_curves(slow: list[plain_loop.Epoch], clock: Clock, path: Path) -> None:
+    """Loss and accuracy of the plain loop and of recipe classic, epoch by epoch."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    epochs = range(1, len(slow) + 1)
+    for axis, kind in zip(figure.subplots(1, 2), ("loss", "acc"), strict=True):
+        for part, colour in (("train", "tab:blue"), ("val", "tab:orange")):
+            plain = [getattr(epoch, f"{part}{kind}") for epoch in slow]
+            fast = [one[f"data/{part}{kind}"] for _, one in clock.epochs]
+            axis.plot(epochs, plain, ":", color=colour, label=f"{part}, plain loop")
+            axis.plot(epochs, fast, color=colour, label=f"{part}, recipe classic")
+        axis.set(xlabel="epoch", title={"loss": "loss a picture", "acc": "accuracy"}[kind])
+        axis.grid(alpha=0.3)
+    axis.legend()
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--processed", type=Path, default=Path("demo/bench/processed"))
     words.add_argument("--pictures", type=int, default=250, help="a label, when the set is made")
     words.add_argument("--plain-epochs", type=int, default=60)
     words.add_argument("--device", default="auto")
+    words.add_argument("--curves", type=Path, help="draw both loops' learning curves there")
     chosen = words.parse_args()
     where = ["--raw", str(chosen.processed.parent / "raw"), "--processed", str(chosen.processed)]
     if not (chosen.processed / "ledger.sqlite").exists():
@@ -82,41 +134,20 @@ def main() -> None:
         name: [one for one in samples if one.file.parent.parent.name == name]
         for name in ("train", "val")
     }
-    device = device_of(chosen.device)
-    began = time.monotonic()
+    device, dataset = device_of(chosen.device), chosen.processed / "dataset"
     native = {name: load(some, labels) for name, some in members.items()}
+    began = time.monotonic()
     small = {name: load(some, labels, RECIPES["default"].side) for name, some in members.items()}
     decoding = time.monotonic() - began
-    classic = replace(RECIPES["classic"], epochs=5)
-    count = len(native["train"])
-    print(f"{count} + {len(native['val'])} crops, {len(labels)} labels, on {device}")
+    print(f"{len(members['train'])} + {len(members['val'])} crops, {len(labels)} labels, {device}")
 
-    rates: dict[str, list[float]] = {"plain": [], "ours": []}
-    for _ in range(3):  # in turn, so that a drifting machine is fair to both
-        last = list(plain_loop.train(chosen.processed / "dataset", 3, classic.batch, device))
-        rates["plain"].append(count * 2 / (last[-1].seconds - last[0].seconds))
-        clock = ours(classic, native, labels, device)
-        rates["ours"].append(count * 4 / (clock.epochs[-1][0] - clock.epochs[0][0]))
-    floor = matrix_work(classic, len(labels), device)
-    plain, fast = (statistics.median(rates[name]) for name in ("plain", "ours"))
-    print(f"same network, batch and augmentation, median of 3: plain {plain:,.0f} pictures/s,")
-    print(f"  ours {fast:,.0f} ({fast / plain:.1f}×); the matrix work alone {floor:,.0f}")
-
-    slow = list(
-        plain_loop.train(chosen.processed / "dataset", chosen.plain_epochs, classic.batch, device)
-    )
-    final, spent = statistics.mean(epoch.valacc for epoch in slow[-5:]), slow[-1].seconds
-    clock = ours(RECIPES["default"], small, labels, device)
-    reached = [seconds for seconds, one in clock.epochs if one["data/valacc"] >= final]
-    best = max(one["data/valacc"] for _, one in clock.epochs)
-    print(f"plain loop: {chosen.plain_epochs} epochs in {spent:.1f} s, the last 5 at {final:.1%}")
-    print(
-        f"recipe default: {clock.epochs[-1][0]:.1f} s, best {best:.1%}; decoding {decoding:.1f} s"
-    )
-    if reached:
-        seconds = reached[0] + decoding
-        print(f"  at the plain loop's accuracy after {seconds:.2f} s: {spent / seconds:.0f}× less")
-    print(json.dumps({"plain": rates["plain"], "ours": rates["ours"], "floor": floor}))
+    classic = RECIPES["classic"]
+    compare_rates(dataset, native, labels, device)
+    slow = list(plain_loop.train(dataset, chosen.plain_epochs, classic.batch, device))
+    compare_times(slow, ours(RECIPES["default"], small, labels, device), decoding)
+    if chosen.curves:
+        classic = replace(classic, epochs=chosen.plain_epochs)
+        draw_curves(slow, ours(classic, native, labels, device), chosen.curves)
 
 
 if __name__ == "__main__":
