@@ -35,8 +35,8 @@ class Context:
         if steps and not self.runner.sources(steps[0]):
             raise Usage(f"{raw} holds no files: put your pictures into {raw}/<label>/")
         errors = 0
-        for step in steps:
-            self.runner.run(step)
+        for step, after in zip(steps, [*steps[1:], None], strict=True):
+            self.runner.run(step, after)
             errors += self.ledger.counts(step.name)[2]
         return errors
 

@@ -6,8 +6,8 @@ import errno
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -19,7 +19,7 @@ from pipeline.ledger import Ledger
 from pipeline.sample import Outcome, Sample
 from pipeline.step import SetStage, Step
 from pipeline.trouble import Trouble, Usage
-from pipeline.work import Work
+from pipeline.work import Task, Work
 
 BATCH = 512  # rows to a commit, and
 BATCH_SECONDS = 5.0  # no longer than this between two commits
@@ -85,17 +85,23 @@ class Runner:
         gone = done.keys() - sources.keys()
         return Plan(fingerprint, sources, stale, remade, gone, present - owned)
 
-    def run(self, step: Step) -> None:
-        """Bring one step up to date. Raises Trouble where the machine gives out."""
+    def run(self, step: Step, after: Step | None = None) -> None:
+        """Bring one step up to date. Raises Trouble where the machine gives out.
+
+        Pictures that `after`, the step that is run next, has not seen go on to it at once.
+        """
         plan = self.plan(step)
         self._announce(step, plan)
         try:
             if not plan.empty:
                 work = Work(step, self._processed, plan.fingerprint)
-                self._decide(step, work, plan) if step.whole_set else self._each(step, work, plan)
+                if step.whole_set:
+                    self._decide(step, work, plan)
+                else:
+                    self._each(step, work, plan, after if after and not after.whole_set else None)
             self._ledger.set_made_with(step.name, step.settings())
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if not _is_full(error):
                 raise
             raise Trouble(
                 f"cannot write to {self._processed} ({error.strerror}): make room, then run the "
@@ -163,56 +169,76 @@ class Runner:
             line + (f" ({reasons})" if reasons else "") + (f", {errors:,} error" if errors else "")
         )
 
-    def _each(self, step: Step, work: Work, plan: Plan) -> None:
+    def _each(self, step: Step, work: Work, plan: Plan, after: Step | None) -> None:
         """Do what is stale, picture by picture."""
         self._ledger.forget(step.name, plan.stale | plan.gone)
         self._remove(step, plan.stray)
-        outcomes = self._outcomes(step, work, plan)
+        known: Container[str] = plan.stale
+        if after:
+            work = replace(work, then=Work(after, self._processed, after.fingerprint()))
+            known = self._ledger.done(after.name)
+        rows: dict[str, list[Outcome]] = {one.name: [] for one in (step, after) if one}
         bar = tqdm(
-            outcomes, desc=step.name, unit=" pictures", total=len(plan.stale), dynamic_ncols=True
+            self._outcomes(step, work, plan, known),
+            desc=step.name,
+            unit=" pictures",
+            total=len(plan.stale),
+            dynamic_ncols=True,
         )
-        batch: list[Outcome] = []
         rejected = 0
         committed = time.monotonic()
         try:
-            for outcome in bar:
-                batch.append(outcome)
-                rejected += outcome.verdict == "rejected"
+            for outcomes in bar:
+                for row, outcome in zip(rows.values(), outcomes, strict=False):
+                    row.append(outcome)
+                rejected += outcomes[0].verdict == "rejected"
                 bar.set_postfix(rejected=rejected, refresh=False)
-                if len(batch) >= BATCH or time.monotonic() - committed > BATCH_SECONDS:
-                    self._commit(step, batch)
+                if len(rows[step.name]) >= BATCH or time.monotonic() - committed > BATCH_SECONDS:
+                    self._commit(rows)
                     committed = time.monotonic()
         finally:
             bar.close()
-            self._commit(step, batch)
+            self._commit(rows)
 
-    def _commit(self, step: Step, batch: list[Outcome]) -> None:
+    def _commit(self, rows: dict[str, list[Outcome]]) -> None:
         """Rows follow their files to the disk: one sync for a batch of them."""
         os.sync()
-        self._ledger.record(step.name, batch)
-        batch.clear()
+        for name, batch in rows.items():
+            self._ledger.record(name, batch)
+            batch.clear()
 
-    def _outcomes(self, step: Step, work: Work, plan: Plan) -> Iterator[Outcome]:
-        """Refuse what must not be opened; the executor has the rest."""
+    def _outcomes(
+        self, step: Step, work: Work, plan: Plan, known: Container[str]
+    ) -> Iterator[list[Outcome]]:
+        """Refuse what must not be opened; the executor has the rest.
+
+        Pictures that the next step does not know go on to it. Where that ended badly, whose fault
+        it was shows when they are done again without it.
+        """
         if step.input is None:
             for key in sorted(plan.stale):
                 found = self._raw_files()[key]
                 if found.refusal:
                     sample = Sample(key, found.label, Path(found.path))
-                    yield work.rejected(sample, found.stamp, found.refusal, {})
-        tasks = (
-            (sample, plan.sources[sample.key])
+                    yield [work.rejected(sample, found.stamp, found.refusal, {})]
+        tasks: Iterable[Task] = (
+            (sample, plan.sources[sample.key], sample.key not in known)
             for sample in self._samples(step)
             if sample.key in plan.stale
         )
-        for (sample, source), result in self._executor.map(work, tasks):
-            if isinstance(result, Outcome):
-                yield result
-            else:
-                yield self._failed(work, sample, source, result)
+        while tasks:
+            again: list[Task] = []
+            for (sample, source, onward), result in self._executor.map(work, tasks):
+                if not isinstance(result, Exception):
+                    yield result
+                elif onward and not _is_full(result):
+                    again.append((sample, source, False))
+                else:
+                    yield [self._failed(work, sample, source, result)]
+            tasks = again
 
     def _failed(self, work: Work, sample: Sample, source: str, error: Exception) -> Outcome:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
+        if _is_full(error):
             raise error
         trace = getattr(error, "traceback", None) or "".join(traceback.format_exception(error))
         trace = str(trace).encode("utf-8", "backslashreplace").decode()
@@ -244,3 +270,8 @@ class Runner:
             files.write(self._processed / step.folder / name, text)
         os.sync()
         self._ledger.replace(step.name, outcomes)
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether the disk takes no more."""
+    return isinstance(error, OSError) and error.errno in NO_ROOM

@@ -58,10 +58,18 @@ class Sample:
 
     def with_facts(self, **facts: Any) -> Sample:
         """The same picture, more known about it; what was decoded stays decoded."""
-        known = replace(self, facts={**self.facts, **facts})
+        return self._decoded(replace(self, facts={**self.facts, **facts}))
+
+    def at(self, file: Path, digest: str) -> Sample:
+        """The sample as it was written to a file; what was decoded from such bytes stays so."""
+        written = replace(self, file=file, digest=digest, encoded=None, pixels=None)
+        unchanged = self.encoded is None and self.pixels is None
+        return self._decoded(written) if unchanged else written
+
+    def _decoded(self, copy: Sample) -> Sample:
         if "image" in self.__dict__:
-            known.__dict__["image"] = self.__dict__["image"]
-        return known
+            copy.__dict__["image"] = self.__dict__["image"]
+        return copy
 
     def with_image(self, pixels: Image, **facts: Any) -> Sample:
         """The sample with other pixels (H×W×3 uint8 RGB), to be written as a JPEG."""

@@ -15,24 +15,42 @@ from pipeline.ledger import as_json, stamp
 from pipeline.sample import Decision, Outcome, Reject, Sample
 from pipeline.step import PictureStage, Step
 
+Task = tuple[Sample, str, bool]
+"""A picture, the stamp of where it comes from, and whether it goes on to the next stage at once."""
+
 
 @dataclass(frozen=True)
 class Work:
-    """Turns a sample into the stage's row for it; the file is in place before the row is known."""
+    """Turns a sample into the stage's row for it; the file is in place before the row is known.
+
+    `then` is the next stage's work, for pictures that are better not decoded again for it.
+    """
 
     step: Step
     processed: Path
     fingerprint: str
+    then: Work | None = None
 
-    def __call__(self, task: tuple[Sample, str]) -> Outcome:
-        """Run the stage on (sample, stamp of source); only Reject is a verdict on the picture."""
-        sample, source = task
+    def __call__(self, task: Task) -> list[Outcome]:
+        """Rows of this stage and, where the picture goes on, of the next one.
+
+        Only Reject is a verdict on the picture.
+        """
+        sample, source, onward = task
         try:
             result = cast(PictureStage, self.step.stage)(sample)
         except Reject as reject:
-            return self.rejected(sample, source, reject.reason, reject.measured)
+            return [self.rejected(sample, source, reject.reason, reject.measured)]
         output = self.step.output(sample)
-        return self.kept(result, source, output, self._put(sample, result, self.processed / output))
+        content = self._put(sample, result, self.processed / output)
+        outcome = self.kept(result, source, output, content)
+        if not (onward and self.then):
+            return [outcome]
+        written = result.at(self.processed / output, content)
+        try:
+            return [outcome, *self.then((written, outcome.stamp, False))]
+        except Exception:  # to be had again, and told, when it is that stage's turn
+            return [outcome]
 
     def settled(self, decision: Decision, source: str) -> Outcome:
         """The row for a whole-set stage's decision."""

@@ -16,15 +16,14 @@ from stages.face_models import HAAR, installed, load_cascade
 if TYPE_CHECKING:
     import cv2
 
-NEAR = 1.8  # times the smallest window: all windows that hit the same face lie within
-MARGIN = 0.6  # of a face's width around it
+LARGE = 5  # what part of the short side a face is at least that is searched first
 
 
 @dataclass(frozen=True)
 class Faces:
     """Keep pictures with a face, and note where the largest one is."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scale_factor: float = 1.3
     """Ratio between two sizes searched."""
     min_neighbors: int = 5
@@ -32,9 +31,9 @@ class Faces:
     min_size: int = 48
     """Side of the smallest face searched, in pixels."""
     max_side: int = 1600
-    """A larger picture is searched reduced to this long side, in pixels."""
+    """Small faces in a larger picture are searched with it reduced to this long side, in pixels."""
     exact: bool = False
-    """Search all sizes at once at full size, as the published way does."""
+    """Search every size at full size, whatever `min_size` says, as the published way does."""
 
     def __post_init__(self) -> None:
         sizes = min(self.min_size, self.max_side)
@@ -66,32 +65,14 @@ class Faces:
         where `everyone` is wanted.
         """
         if self.exact:
-            return self._search(grey, self.min_size)
-        boxes = [] if everyone else self._large(grey)
+            return self._search(grey, 0)
+        coarse = max(self.min_size, min(grey.shape) // LARGE)
+        boxes = [] if everyone else self._search(grey, coarse)
         if boxes:
             return boxes
         small, ratio = _reduced(grey, self.max_side)
         boxes = self._search(small, self.min_size)
         return [[round(value * ratio) for value in box] for box in boxes]
-
-    def _large(self, grey: NDArray[np.uint8]) -> list[list[int]]:
-        """Faces of at least a fifth of the short side.
-
-        A box is the mean of all hits on a face. The largest face's, where it is hardly larger
-        than the smallest window, lacks the hits below that: they are looked for around it.
-        """
-        smallest = max(self.min_size, min(grey.shape) // 5)
-        boxes = self._search(grey, smallest)
-        if not boxes or boxes[0][2] > NEAR * smallest:
-            return boxes
-        left, top, side, _ = boxes[0]
-        margin = round(MARGIN * side)
-        x, y = max(0, left - margin), max(0, top - margin)
-        around = grey[y : top + side + margin, x : left + side + margin]
-        again = [
-            [one[0] + x, one[1] + y, *one[2:]] for one in self._search(around, round(side / NEAR))
-        ]
-        return [*again[:1], *boxes[1:]] if again else boxes
 
     def _search(self, grey: NDArray[np.uint8], smallest: int) -> list[list[int]]:
         boxes = _cascade().detectMultiScale(

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.pictures import decode
 from pipeline.sample import Image, Reject, Sample
+from stages.face_models import HAAR, installed, load_cascade
 from stages.faces import Faces
 from stages.lips import LIP_POINTS, Lips, landmarks
 from stages.portrait import portrait
@@ -102,7 +104,28 @@ def test_a_picture_without_a_face_is_rejected(shape: tuple[int, int]) -> None:
 def test_faces_under_the_least_size_are_not_seen() -> None:
     assert Faces(min_size=60).find(grey(person()))
     assert Faces(min_size=200).find(grey(person())) == []
-    assert Faces(min_size=200, exact=True).find(grey(person())) == []
+
+
+def test_the_exact_search_sees_all_that_the_published_one_sees() -> None:
+    picture = grey(person())
+    seen = load_cascade(installed(HAAR)).detectMultiScale(picture, 1.3, 5)
+    assert [box[2] < 200 for box in seen] == [True]
+    assert Faces(exact=True, min_size=200).find(picture) == seen.tolist()
+
+
+def test_fast_and_exact_search_agree_on_the_largest_face_of_photographs(photographs: Path) -> None:
+    """Wherever the exact one finds a face wider than 15% of the short side."""
+    pictures = sorted(photographs.rglob("*.jpg"))[::3]
+    compared = apart = 0
+    for path in pictures:
+        picture = grey(decode(path.read_bytes()))
+        exact = Faces(exact=True).find(picture)
+        if exact and exact[0][2] > 0.15 * min(picture.shape):
+            compared += 1
+            fast = Faces().find(picture)
+            apart += not fast or overlap(fast[0], exact[0]) < 0.8
+    assert compared > len(pictures) // 2
+    assert apart == 0
 
 
 def lips_of(image: Image, lips: Lips) -> Sample:

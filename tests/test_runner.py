@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from pipeline.executors import Executor, Serial
+from pipeline.executors import Executor, Processes, Serial
 from pipeline.ledger import Ledger
 from pipeline.pictures import decode, encode
 from pipeline.runner import Runner
@@ -108,6 +109,7 @@ class Home:
         steps: list[Step] | None = None,
         executor: Executor | None = None,
         say: Callable[[str], None] | None = None,
+        one_by_one: bool = False,
     ) -> list[str]:
         """Bring the steps up to date as one command does; returns what was said."""
         said: list[str] = []
@@ -115,8 +117,9 @@ class Home:
         processed.mkdir(exist_ok=True)
         with Ledger(processed / "ledger.sqlite") as ledger, executor or Serial() as running:
             runner = Runner(self.path / "raw", processed, ledger, running, say or said.append)
-            for step in steps or chain(self.log):
-                runner.run(step)
+            wanted = steps or chain(self.log)
+            for step, after in zip(wanted, [*wanted[1:], None], strict=True):
+                runner.run(step, None if one_by_one else after)
         return said
 
     def calls(self) -> list[str]:
@@ -369,3 +372,56 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_done(tmp_path: Path) -> Non
     home.calls()
     home.run()
     assert [call for call in home.calls() if "take" in call] == ["take a/2.jpg", "take a/3.jpg"]
+
+
+@dataclass(frozen=True)
+class Fatal(Mark):
+    """As Mark, but one picture raises and another ends the worker."""
+
+    def __call__(self, sample: Sample) -> Sample:
+        if sample.key == "a/raise.jpg":
+            raise RuntimeError("cannot cope")
+        if sample.key == "a/kill.jpg":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(sample)
+
+
+def test_going_on_at_once_comes_to_the_same_as_stage_after_stage(tmp_path: Path) -> None:
+    homes = [Home(tmp_path / name) for name in ("at-once", "one-by-one")]
+    for home in homes:
+        for number in range(12):
+            path = home.put(f"{'ab'[number % 2]}/{number}.jpg", picture(number, 8 + 20 * number))
+            os.utime(path, ns=(10**18, 10**18))
+        home.put("a/empty.jpg", b"")
+        os.utime(home.path / "raw" / "a" / "empty.jpg", ns=(10**18, 10**18))
+    steps = chain(str(tmp_path / "calls"))
+    for home, one_by_one in zip(homes, (False, True), strict=True):
+        home.run(steps, one_by_one=one_by_one)
+    assert homes[0].rows() == homes[1].rows()
+    assert homes[0].tree() == homes[1].tree()
+    called = (tmp_path / "calls").read_text().splitlines()
+    assert sorted(called) == sorted(2 * list(set(called)))
+
+
+def test_what_was_decoded_goes_on_only_where_the_file_holds_the_same(tmp_path: Path) -> None:
+    path = put(tmp_path / "1.jpg", picture(1))
+    sample = Sample("a/1.jpg", "a", path)
+    assert sample.image.any()
+    marked = sample.with_facts(mean=3).at(tmp_path / "2.jpg", "d1")
+    assert marked.image is sample.image
+    assert (marked.file.name, marked.digest, marked.facts) == ("2.jpg", "d1", {"mean": 3})
+    brighter = sample.with_image(sample.image // 2 + 128).at(path, "d2")
+    assert np.array_equal(brighter.image, decode(path.read_bytes()))
+
+
+def test_a_fault_counts_for_the_stage_at_fault(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for number, name in enumerate(("good", "kill", "raise", "well")):
+        home.put(f"a/{name}.jpg", picture(number))
+    steps = [Step("take", Take(), "taken", None), Step("mark", Fatal(), "marked", "take")]
+    home.run(steps, Processes(2, timeout=20.0))
+    assert home.rows("stage, key, verdict, reason", "verdict != 'kept'") == [
+        ("mark", "a/kill.jpg", "error", "crashed"),
+        ("mark", "a/raise.jpg", "error", "failed"),
+    ]
+    assert len(home.rows(where="verdict = 'kept'")) == 6
