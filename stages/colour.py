@@ -115,7 +115,9 @@ def _range(picture: Pillow.Image) -> tuple[float, float]:
 
 
 def _finite(strip: Pillow.Image) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.nan_to_num(np.asarray(strip).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    with np.errstate(invalid="ignore"):  # signalling NaNs complain of being copied
+        values = np.asarray(strip).astype(np.float64)
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _scaled(strip: Pillow.Image, low: float, high: float) -> Image:

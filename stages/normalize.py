@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Normalize:
     """Make every readable picture an upright three-channel JPEG; drop what is broken."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     max_megapixels: float = 100.0
     """Larger pictures are dropped before they are decoded."""
     max_megabytes: float = 512.0
@@ -30,10 +30,9 @@ class Normalize:
         from stages import colour, reading
 
         data = self._read(sample)
-        picture = reading.open_header(data, Path(sample.key).suffix)
-        width, height = picture.size
-        if width * height > self.max_megapixels * 1e6:
-            raise Reject("too_large", megapixels=round(width * height / 1e6, 1))
+        picture = reading.open_header(data, Path(sample.key).suffix, self.max_megapixels * 1e6)
+        if (declared := reading.pixels(picture)) > self.max_megapixels * 1e6:
+            raise Reject("too_large", megapixels=round(declared / 1e6, 1))
         plain = picture.format == "JPEG" and picture.mode == "RGB" and colour.is_srgb(picture)
         if plain and (turn := reading.orientation(picture)) in (1, None):
             whole, pixels = reading.whole_jpeg(picture, data)

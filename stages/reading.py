@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 
+import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
@@ -36,22 +39,37 @@ BEGINNINGS = (
 )  # fmt: skip
 BRANDS = (b"avif", b"avis", b"heic", b"heim", b"heis", b"heix", b"hevc", b"hevm", b"mif1", b"msf1")
 """Still pictures among the files that begin as MP4 films do."""
+TILE_WIDTH, TILE_LENGTH = 322, 323  # TIFF tags
+ICON = b"\0\0\1\0"
+COMPLAINTS = (
+    *(OSError, ValueError, SyntaxError, RuntimeError, EOFError, TypeError, LookupError),
+    *(ArithmeticError, struct.error, zlib.error),
+)
+"""What decoders raise over bytes they do not like; anything else is a fault of ours."""
+NO_MEMORY = ("out of memory", "insufficient memory", "memory allocation", "decoder error -9")
+HUNGRY = {"AVIF": 12, "HEIF": 12, "JPEG2000": 17, "WEBP": 15}
+"""Bytes a pixel that decoders take which do not say when they get none (measured)."""
 ZEROS = 512  # bytes: no coder ends in so many; a download that stopped in a prepared file does
 
 
-def open_header(data: bytes, suffix: str) -> Pillow.Image:
-    """The picture these bytes claim to be; no pixel is decoded yet.
+def open_header(data: bytes, suffix: str, most: float) -> Pillow.Image:
+    """The picture these bytes claim to be; no pixel is decoded yet but those of icons, whose `most`
+    number is checked here.
 
-    Raises Reject: `empty`, `not_an_image`, `unsupported_format`, `truncated`, `corrupt`.
+    Raises Reject: `empty`, `not_an_image`, `unsupported_format`, `truncated`, `corrupt`,
+    `too_large`.
     """
     if not data:
         raise Reject("empty")
     _prepare()
+    Pillow.MAX_IMAGE_PIXELS = int(most) // 2 if data.startswith(ICON) else None  # twice is refused
     targa = suffix.lower() == ".tga" or data[-18:-2] == b"TRUEVISION-XFILE"
     decoders = (*DECODERS, "TGA") if targa else DECODERS
     with _decoding(data):
         try:
-            return Pillow.open(io.BytesIO(data), formats=decoders)
+            return Pillow.open(io.BytesIO(_without_tail(data)), formats=decoders)
+        except Pillow.DecompressionBombError as error:
+            raise Reject("too_large", decoder=str(error)) from None
         except (UnidentifiedImageError, ValueError) as error:
             if data.startswith(png.SIGNATURE):
                 with suppress(UnidentifiedImageError):
@@ -59,6 +77,40 @@ def open_header(data: bytes, suffix: str) -> Pillow.Image:
             if isinstance(error, UnidentifiedImageError):
                 raise _unidentified(data, suffix) from None
             raise
+        except OSError:
+            if data[8:12] == b"WEBP" and (declared := _webp_pixels(data)) <= most:
+                _make_room("WEBP", declared)
+            raise
+
+
+def _without_tail(data: bytes) -> bytes:
+    """A JPEG without zeros or ones at its end: Pillow looks for the header in them byte by byte."""
+    return data.rstrip(b"\0\xff") if data.startswith(jpeg.START) else data
+
+
+def pixels(picture: Pillow.Image) -> int:
+    """How many a decoder makes room for: all of the picture's, or all of a larger tile's."""
+    tags = getattr(picture, "tag_v2", {})
+    width, length = tags.get(TILE_WIDTH), tags.get(TILE_LENGTH)
+    tile = width * length if isinstance(width, int) and isinstance(length, int) else 0
+    return max(picture.width * picture.height, tile)
+
+
+def _make_room(form: str, count: int) -> None:
+    """Raises MemoryError where a decoder may have failed for want of memory."""
+    np.empty(HUNGRY.get(form, 0) * count, np.uint8)
+
+
+def _webp_pixels(data: bytes) -> int:
+    """Of the header, which Pillow does not tell where it gets no memory (RFC 9649, 2.5 to 2.7)."""
+    if data[12:16] == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+    elif data[12:16] == b"VP8L":
+        both = int.from_bytes(data[21:25], "little")
+        width, height = both & 0x3FFF, both >> 14 & 0x3FFF
+    else:
+        width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    return (width + 1) * (height + 1)
 
 
 def load(picture: Pillow.Image, data: bytes) -> Pillow.Image:
@@ -71,7 +123,13 @@ def load(picture: Pillow.Image, data: bytes) -> Pillow.Image:
             return _load_jpeg(picture, data)
         if picture.format == "PNG":
             return _load_png(picture, data)
-        picture.load()
+        try:
+            picture.load()
+        except OSError:
+            np.empty(
+                HUNGRY.get(picture.format or "", 0) * pixels(picture), np.uint8
+            )  # or MemoryError
+            raise
         if picture.format in ("AVIF", "HEIF", "WEBP") and not any(data[-ZEROS:]):
             raise Reject("truncated", decoder="zeros in place of the end")
     return picture
@@ -99,11 +157,11 @@ def _load_png(picture: Pillow.Image, data: bytes) -> Pillow.Image:
     try:
         Pillow.open(io.BytesIO(data), formats=("PNG",)).verify()  # load() lets wrong ones pass
         picture.load()
-    except Exception:
+    except COMPLAINTS:
         data = png.wrap_anew(data)
         if not png.has_all_rows(data):
             raise
-        picture = Pillow.open(io.BytesIO(data), formats=("PNG",))  # type: ignore[assignment]
+        picture = Pillow.open(io.BytesIO(data), formats=("PNG",))
         picture.load()
     if _ends_black(picture) and not png.has_all_rows(data):
         raise Reject("truncated", decoder="rows are missing")
@@ -119,14 +177,14 @@ def _ends_black(picture: Pillow.Image) -> bool:
 
 @contextmanager
 def _decoding(data: bytes) -> Iterator[None]:
-    """Whatever a decoder stumbles over in here is about these bytes, and nothing else."""
+    """What a decoder stumbles over in here is about these bytes, or about want of memory."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (Reject, MemoryError):
-        raise
-    except Exception as error:
+    except COMPLAINTS as error:
+        if any(sign in str(error).lower() for sign in NO_MEMORY):
+            raise MemoryError(str(error)) from error
         raise _damaged(error, data) from error
 
 
@@ -175,11 +233,10 @@ def orientation(picture: Pillow.Image) -> int | None:
 
 @cache
 def _prepare() -> None:
-    """Decoders that Pillow does not have itself; its own pixel limit gives way to ours."""
+    """Decoders that Pillow does not have itself."""
     import pillow_heif
 
     pillow_heif.register_heif_opener(thumbnails=False)
-    Pillow.MAX_IMAGE_PIXELS = None
 
 
 def _unidentified(data: bytes, suffix: str) -> Reject:

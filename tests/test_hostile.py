@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import struct
+import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +22,7 @@ from test_formats import difference
 from test_normalize import NOISE, PICTURE, RGB, normalize, png_chunk, reason, saved, with_exif
 
 from pipeline.pictures import decode
+from pipeline.sample import Sample
 
 HOSTILE = SHARED / "hostile"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -45,7 +50,7 @@ def test_a_whole_collection_of_odd_files_is_accounted_for(
         assert np.abs(image - seen[1]).mean() < 6
 
 
-def scan_of(data: bytes) -> int:
+def scan_of(data: bytes | bytearray) -> int:
     """Where the coded picture of a JPEG begins."""
     start = data.index(b"\xff\xda")
     return start + 2 + int.from_bytes(data[start + 2 : start + 4])
@@ -222,6 +227,65 @@ def test_files_that_are_not_what_they_seem_get_their_reason(kind: str, tmp_path:
     assert reason(tmp_path, data) == expected
 
 
+@pytest.mark.parametrize("kind", ["tile", "icon"])
+def test_what_is_hidden_in_a_small_picture_counts_before_it_is_decoded(
+    kind: str, tmp_path: Path
+) -> None:
+    if kind == "tile":
+        tags = [(256, 16), (257, 16), (258, 8), (259, 5), (262, 1), (322, 60000), (323, 60000)]
+        tags += [(324, 8), (325, 100)]
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+        data = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4)
+    else:
+        inner = png(2**31 - 1, 2**31 - 1, bytes(9))
+        data = struct.pack("<HHHBBBBHHII", 0, 1, 1, 0, 0, 0, 0, 1, 32, len(inner), 22) + inner
+    assert reason(tmp_path, data) == "too_large"
+
+
+@pytest.mark.parametrize("filling", [b"\0", b"\xff"])
+def test_a_jpeg_of_hardly_more_than_a_beginning_costs_no_time(
+    filling: bytes, tmp_path: Path
+) -> None:
+    started = time.process_time()
+    assert reason(tmp_path, saved(PICTURE, "JPEG")[:20] + filling * 20_000_000) == "truncated"
+    assert time.process_time() - started < 2
+
+
+def within(megabytes: int, run: Callable[[], Sample]) -> Sample:
+    """What comes of it when no more than so much memory may be added to what is in use."""
+    status = Path("/proc/self/status").read_text()
+    used = int(status.split("VmData:")[1].split()[0]) * 1024
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (used + megabytes * 1_000_000, hard))
+    try:
+        return run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"progressive": True},
+    "TIFF": {"compression": "tiff_lzw"},
+    "JPEG2000": {"quality_layers": [90]},
+    "AVIF": {"speed": 10},
+}
+
+
+def test_want_of_memory_is_no_verdict_on_a_picture(tmp_path: Path) -> None:
+    large = PICTURE.resize((3400, 3300))
+    short = 0
+    for form in ("JPEG", "PNG", "TIFF", "WEBP", "JPEG2000", "BMP", "AVIF", "HEIF"):
+        picture = large.resize((1200, 1000)) if form == "HEIF" else large  # slow to make
+        data = saved(picture, form, **OPTIONS.get(form, {}))
+        for megabytes in (1, 10, 20, 40, 70, 110):
+            try:
+                kept = within(megabytes, partial(normalize, tmp_path, data))
+                assert kept.image.shape[:2] == picture.size[::-1]
+            except MemoryError:
+                short += 1
+    assert short > 12
+
+
 def test_a_bitmap_whose_spare_byte_is_nought_is_not_transparent(tmp_path: Path) -> None:
     clear = np.dstack([RGB, np.zeros(RGB.shape[:2], np.uint8)])
     data = saved(Pillow.fromarray(clear), "TGA")
@@ -231,6 +295,13 @@ def test_a_bitmap_whose_spare_byte_is_nought_is_not_transparent(tmp_path: Path) 
 def test_an_exif_directory_that_leads_to_itself_is_read_once(tmp_path: Path) -> None:
     loop = b"MM\0*\0\0\0\x08\0\x01\x87\x69\0\x04\0\0\0\1\0\0\0\x08\0\0\0\x08"
     assert normalize(tmp_path, with_exif(saved(PICTURE, "JPEG"), loop)).image.shape == RGB.shape
+
+
+def test_signalling_holes_in_floating_point_are_like_any_other(tmp_path: Path) -> None:
+    values = np.full((40, 40), 0.5, np.float32)
+    values.view(np.uint32)[10:20] = 0x7FA00000
+    image = normalize(tmp_path, saved(Pillow.fromarray(values), "TIFF")).image
+    assert image[12:18].max() == 0 and image[25:].min() > 120
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -5.0, 3e38])
