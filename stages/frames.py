@@ -8,12 +8,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from pipeline.sample import Image
 from pipeline.trouble import Trouble
+
+if TYPE_CHECKING:
+    import cv2
 
 AHEAD = 32  # frames read before they are needed
 RATE = 30.0  # frames a second of a source that does not say
@@ -28,20 +31,10 @@ class Source:
 
     def __init__(self, where: Path | int | str) -> None:
         """Raises Trouble where it cannot be opened."""
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong, we say ourselves
         import cv2
 
         self.live = not isinstance(where, Path)
-        if isinstance(where, Path):
-            before = os.environ.get(OPTIONS)
-            os.environ[OPTIONS] = "protocol_whitelist;file"  # it must not lead anywhere else
-            self._capture = cv2.VideoCapture(f"file:{where.resolve()}", cv2.CAP_FFMPEG)
-            os.environ.pop(OPTIONS)
-            if before is not None:
-                os.environ[OPTIONS] = before
-        else:
-            backend = cv2.CAP_ANY if isinstance(where, int) else cv2.CAP_FFMPEG
-            self._capture = cv2.VideoCapture(where, backend)
+        self._capture = _opened(where)
         if not self._capture.isOpened():
             what = f"camera {where}" if isinstance(where, int) else str(where)
             raise Trouble(f"{what} cannot be opened as a video: is it there, and not in use?")
@@ -62,6 +55,27 @@ class Source:
                 number += 1
         finally:
             self._capture.release()
+
+
+def _opened(where: Path | int | str) -> cv2.VideoCapture:
+    """A local file must not lead the decoder anywhere else. What is wrong, we say ourselves."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    import cv2
+
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    before = os.environ.get(OPTIONS)
+    try:
+        if isinstance(where, int):
+            return cv2.VideoCapture(where)
+        if isinstance(where, str):
+            return cv2.VideoCapture(where, cv2.CAP_FFMPEG)
+        os.environ[OPTIONS] = "protocol_whitelist;file"
+        return cv2.VideoCapture(f"file:{where.resolve()}", cv2.CAP_FFMPEG)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+        os.environ.pop(OPTIONS, None)
+        if before is not None:
+            os.environ[OPTIONS] = before
 
 
 class Ahead:

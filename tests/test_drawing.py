@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.sample import Image
-from stages.drawing import BOX, INK, PAPER, Mark, annotated, contact_sheet
+from stages.answers import Answer
+from stages.drawing import BOX, INK, PAPER, POINT, Mark, annotated, contact_sheet, enlarged, marks
 
 TEXT = "smile 0.98"
 
@@ -100,6 +101,46 @@ def test_any_name_can_be_drawn(text: str) -> None:
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 200), (200, 3)])
 def test_the_smallest_picture_can_be_drawn_on(width: int, height: int) -> None:
     assert annotated(flat(width, height), [Mark(TEXT, (0, 0, 1, 1))]).shape == (height, width, 3)
+
+
+def test_a_mark_has_the_crop_s_box_else_the_face_s_else_none() -> None:
+    answers = [
+        Answer("a", ("x", "y"), (0.2, 0.8), facts={"face": [0] * 4, "crop": [1] * 4}),
+        Answer("a", ("x", "y"), reason="mouth_too_small", facts={"face": [2] * 4}),
+        Answer("a", ("x", "y"), reason="no_face"),
+    ]
+    assert [(mark.text, mark.box) for mark in marks(answers, landmarks=False)] == [
+        ("y 80%", [1] * 4),
+        ("mouth_too_small", [2] * 4),
+        ("no_face", None),
+    ]
+
+
+@pytest.mark.parametrize(("width", "height", "times"), [(48, 48, 5), (640, 480, 1), (100, 300, 3)])
+def test_a_small_picture_is_drawn_on_enlarged(width: int, height: int, times: int) -> None:
+    picture, (mark,) = enlarged(flat(width, height), [Mark(TEXT, (1, 2, 3, 4))])
+    assert picture.shape == (height * times, width * times, 3)
+    assert mark.box == [times, 2 * times, 3 * times, 4 * times]
+
+
+def test_each_landmark_is_a_dot_with_its_number_beside_it() -> None:
+    points = [[40 + 30 * (number % 12), 40 + 40 * (number // 12)] for number in range(68)]
+    image = annotated(flat(460, 320, (90, 90, 200)), [Mark("", points=points)])
+    for x, y in points:
+        assert tuple(image[y, x]) == POINT
+        assert where(image[y - 5 : y + 6, x + 3 : x + 16], POINT, near=220).sum() > 3
+
+
+@pytest.mark.parametrize("text", ["été", "улыбка", "χαμόγελο"])
+def test_a_label_of_another_alphabet_is_drawn_in_its_own_letters(text: str) -> None:
+    drawn = annotated(flat(400, 300), [Mark(text)])
+    spelled = annotated(flat(400, 300), [Mark(text.encode("ascii", "backslashreplace").decode())])
+    assert ink(drawn) > 30 and not np.array_equal(drawn, spelled)
+
+
+def test_a_box_as_tall_as_the_picture_keeps_its_middle_clear_of_the_text() -> None:
+    marked = annotated(flat(300, 300), [Mark(TEXT, (0, 0, 300, 300))])
+    assert ink(marked) > 20 and (marked[50:250, 50:250] == 255).all()
 
 
 def test_a_sheet_has_a_row_for_each_name_and_a_cell_for_each_picture() -> None:

@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -69,8 +70,8 @@ def test_threads_give_what_one_call_after_the_other_gives(predictor: Predictor) 
 
 
 def test_all_faces_are_answered_for_the_largest_first(everyone: Predictor) -> None:
-    small = np.ascontiguousarray(close_up("openmouth")[::2, ::2])
-    beside = np.pad(small, ((0, 125), (0, 0), (0, 0)), mode="edge")
+    small = np.asarray(cv2.resize(close_up("openmouth"), (190, 190)), np.uint8)
+    beside = np.pad(small, ((0, 60), (0, 0), (0, 0)), mode="edge")
     answers = everyone(side_by_side([close_up("smile"), beside]))
     assert [answer.label for answer in answers] == ["smile", "openmouth"]
     first, second = (answer.facts["face"] for answer in answers)
