@@ -14,8 +14,6 @@ import pstats
 import shutil
 import sqlite3
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -23,8 +21,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from memory import Peak
 from photographs import vary
+from programs import run
 
 from pipeline.__main__ import main as pipeline
 from pipeline.ledger import Ledger
@@ -41,22 +39,6 @@ PARTS = {  # functions that share nothing, by file and name
     "write": [("files.py", "write"), ("files.py", "link"), ("~", "<built-in method posix.sync>")],
     "ledger": [("ledger.py", name) for name in ("record", "forget", "replace", "done", "kept")],
 }
-
-
-def run(*command: object) -> tuple[float, float, str]:
-    """Seconds that a program of this Python took, its highest memory in MB, and its output."""
-    began = time.perf_counter()
-    words = [sys.executable, *map(str, command)]
-    with (
-        subprocess.Popen(
-            words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as process,
-        Peak(process.pid) as peak,
-    ):
-        output, _ = process.communicate()
-    if process.returncode:
-        raise SystemExit(f"{' '.join(words)} failed ({process.returncode})")
-    return time.perf_counter() - began, peak.megabytes, output
 
 
 def words(raw: Path, processed: Path, workers: int, exact: bool = False) -> list[str]:
@@ -113,23 +95,24 @@ def agreement(boxes: dict[str, dict[str, Any]], processed: Path, least: int = 24
 def compare(raw: Path, work: Path, runs: int, workers: int, exact: bool) -> None:
     """Both ways in turn, from nothing; prints everything."""
     seconds: dict[str, list[float]] = {"published": [], "pipeline": []}
-    memory: dict[str, float] = {}
     for _ in range(runs):
         shutil.rmtree(work / "published", ignore_errors=True)
         shutil.rmtree(work / "processed", ignore_errors=True)
-        took, memory["published"], output = run("bench/plain_scripts.py", raw, work / "published")
-        seconds["published"].append(took)
-        command = words(raw, work / "processed", workers, exact)
-        took, memory["pipeline"], _ = run("-m", "pipeline", *command)
-        seconds["pipeline"].append(took)
+        plain = run("bench/plain_scripts.py", raw, work / "published")
+        ours = run("-m", "pipeline", *words(raw, work / "processed", workers, exact))
+        seconds["published"].append(plain.seconds)
+        seconds["pipeline"].append(ours.seconds)
         print(", ".join(f"{name} {ones[-1]:.1f} s" for name, ones in seconds.items()), flush=True)
-    again, *_ = run("-m", "pipeline", *words(raw, work / "processed", workers, exact))
+    again = run("-m", "pipeline", *words(raw, work / "processed", workers, exact)).seconds
+    alone = run("-m", "pipeline", *words(raw, work / "alone", 1, exact)).seconds
     slow, fast = (statistics.median(ones) for ones in seconds.values())
     print(f"median of {runs}: published {slow:.1f} s, pipeline {fast:.1f} s: {slow / fast:.1f}×")
-    scripts = ", ".join(f"{name} {took:.1f} s" for name, took in json.loads(output).items())
-    print(f"  published, the last run: {scripts}")
-    print(f"  highest memory: {', '.join(f'{one} {mb:,.0f} MB' for one, mb in memory.items())}")
+    scripts = json.loads(plain.output)
+    told = ", ".join(f"{name} {took:.1f} s" for name, took in scripts.items())
+    print(f"  published, the last run: {told}")
+    print(f"  one worker: {alone:.1f} s, {workers} workers are {alone / fast:.2f}× as fast")
     print(f"  once more with nothing to do: {again:.2f} s ({again / fast:.1%})")
+    print(f"  most memory: published {plain.megabytes:,.0f} MB, pipeline {ours.megabytes:,.0f} MB")
     agreement(json.loads((work / "published/lips/boxes.json").read_text()), work / "processed")
 
 

@@ -1,12 +1,44 @@
-"""The memory of a program and of all that it started, as the system counts it."""
+"""Programs of this project, run as a user runs them: their time and their memory."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a program took and printed: its most memory with all that it started, and alone."""
+
+    seconds: float
+    megabytes: float
+    alone: float
+    output: str
+
+
+def run(*command: object) -> Run:
+    """Run this Python with some words. Ends this program where that one fails."""
+    began = time.perf_counter()
+    words = [sys.executable, *map(str, command)]
+    with (
+        subprocess.Popen(
+            words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process,
+        Peak(process.pid) as peak,
+    ):
+        output, errors = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(words)} failed: {errors[-2000:]}")
+    return Run(time.perf_counter() - began, peak.megabytes, peak.alone, output)
 
 
 class Peak:
@@ -16,7 +48,8 @@ class Peak:
         self._pid, self._every = pid, every
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.megabytes = 0.0
+        self.megabytes = 0.0  # of all together
+        self.alone = 0.0  # of the process itself
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -33,6 +66,7 @@ class Peak:
 
     def _watch(self) -> None:
         while not self._ended.wait(self._every):
+            self.alone = max(self.alone, proportional(self._pid))
             self.megabytes = max(self.megabytes, sum(map(proportional, family(self._pid))))
 
 

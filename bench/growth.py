@@ -1,0 +1,96 @@
+"""How time, memory and record grow with the number of pictures: 1,000, 10,000, 100,000.
+
+Small portraits, each with other noise, go from a raw folder to mouths; then once more with nothing
+to do, and with one picture in a hundred new. Draws docs/growth.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from programs import ROOT, run
+
+from pipeline.pictures import encode
+from stages.portrait import portrait
+
+SIDE = 160
+NEW = 100  # one picture in so many
+
+
+def fill(raw: Path, start: int, count: int) -> None:
+    """Pictures number `start` to `count`, a thousand to a folder below one label."""
+    import cv2
+
+    image = portrait()[0][10:220, 115:325]
+    face = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
+    for number in range(start, count):
+        chance = np.random.default_rng(number)
+        noise = chance.integers(-6, 7, face.shape, dtype=np.int16) + chance.integers(-20, 21)
+        folder = raw / "none" / f"{number // 1000:03d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{number:06d}.jpg"
+        path.write_bytes(encode(np.clip(face + noise, 0, 255).astype(np.uint8), 85))
+
+
+def measure(raw: Path, processed: Path, count: int, workers: int) -> dict[str, float]:
+    where = ("--raw", raw, "--processed", processed, "--workers", workers)
+    fill(raw, 0, count)
+    first = run("-m", "pipeline", "lips", *where)
+    again = run("-m", "pipeline", "lips", *where)
+    ledger = (processed / "ledger.sqlite").stat().st_size
+    fill(raw, count, count + count // NEW)
+    more = run("-m", "pipeline", "lips", *where)
+    shutil.rmtree(processed)
+    return {
+        "first": first.seconds,
+        "milliseconds a picture": first.seconds / count * 1e3,
+        "parent MB": first.alone,
+        "all MB": first.megabytes,
+        "ledger bytes a picture": ledger / count,
+        "nothing to do": again.seconds,
+        "1% new": more.seconds,
+    }
+
+
+def draw(found: dict[int, dict[str, float]], path: Path) -> None:
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    counts = list(found)
+    left.plot(counts, [one["milliseconds a picture"] for one in found.values()], "o-")
+    left.set(ylabel="milliseconds a picture, first run", ylim=(0, None))
+    right.plot(counts, [one["parent MB"] for one in found.values()], "o-", label="parent")
+    right.plot(counts, [one["all MB"] for one in found.values()], "o-", label="with its workers")
+    right.set(ylabel="most memory in MB", ylim=(0, None))
+    right.legend()
+    for axes in (left, right):
+        axes.set(xscale="log", xlabel="pictures")
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    flags = argparse.ArgumentParser(description=__doc__)
+    flags.add_argument("--counts", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    flags.add_argument("--workers", type=int, default=2)
+    flags.add_argument("--figure", type=Path, default=ROOT / "docs" / "growth.png")
+    chosen = flags.parse_args()
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="growth-") as folder:
+        for count in chosen.counts:
+            found[count] = measure(
+                Path(folder, f"raw{count}"), Path(folder, "processed"), count, chosen.workers
+            )
+            told = ", ".join(f"{name} {value:,.1f}" for name, value in found[count].items())
+            print(f"{count:,} pictures: {told}", flush=True)
+    draw(found, chosen.figure)
+
+
+if __name__ == "__main__":
+    main()
