@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import argparse
 import csv
+import statistics
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 
 from pipeline.sample import Sample
 from stages.answers import Answer
+from stages.frames import Source
 from stages.predict import Predict, Predictor
 from stages.sample_video import CHANGE, RATE
 from stages.video import predict_video
@@ -50,6 +53,21 @@ def measure(settings: Predict, predictor: Predictor, video: Path, truth: list[st
     )
 
 
+def single(predictor: Predictor, video: Path, count: int = 60) -> None:
+    """Print what one picture takes: the video's first frames, each on its own."""
+    frames = [image for _, image in islice(Source(video), count)]
+    processor, walls = time.process_time(), []
+    for image in frames:
+        began = time.perf_counter()
+        predictor(image)
+        walls.append(time.perf_counter() - began)
+    processor = time.process_time() - processor
+    print(
+        f"a picture alone: {1000 * statistics.median(walls):.1f} ms (median), "
+        f"{1000 * processor / count:.1f} ms of the processor's time"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
@@ -67,6 +85,7 @@ def main() -> None:
     tried += [Predict(draw=False, smooth=seconds) for seconds in SMOOTHED]
     for settings in [*tried, Predict(draw=True)]:
         measure(settings, predictor, given.video, truth)
+    single(predictor, given.video)
 
 
 if __name__ == "__main__":
