@@ -30,11 +30,11 @@ LABELS = ["none", "<b>pouting</b>", "Lächeln 笑"]
 
 def small_model(folder: Path) -> Path:
     """An .onnx file as export writes it, which tells crops apart by their mean colour."""
-    stages = {"normalize": Normalize(), "faces": Faces(), "lips": Lips()}
+    stages = {"normalize": asdict(Normalize()), "faces": asdict(Faces()), "lips": asdict(Lips())}
     description = model_file.Description(
         labels=LABELS,
         region="lips",
-        stages={name: asdict(stage) for name, stage in stages.items()},
+        stages=stages,
         recipe=Recipe(),
         side=SIDE,
         seed=0,
