@@ -58,7 +58,7 @@ class Evaluate:
         folder = model if model.is_dir() else model.parent
         output = self.output if self.output != Path() else folder / "evaluation"
         figures = self._write(judged, network.description.labels, output)
-        if (folder / "run.json").exists():  # a run of the trainer's, not a model that came alone
+        if model.is_dir() and (folder / "run.json").exists():  # other files have no card
             other = {f"{self.data.resolve().name}, {split}": one for split, one in figures.items()}
             model_card.write(folder, other if self.data != Path() else {})
         return int(any("error" in one.unanswered for one in judged.values()))

@@ -213,6 +213,12 @@ def test_the_card_tells_figures_on_other_pictures(home: Path, tmp_path: Path) ->
     assert str(tmp_path) not in card
 
 
+def test_the_card_is_of_the_best_weights_alone(home: Path) -> None:
+    (run_of(home) / "README.md").unlink(missing_ok=True)
+    assert evaluate(home, "--model", run_of(home) / "last.safetensors") == 0
+    assert not (run_of(home) / "README.md").exists()
+
+
 def test_workers_give_the_figures_of_one_process(home: Path) -> None:
     """Whichever worker is done first, the batches are the same."""
     assert evaluate(home, "--data", home / "raw") == 0
