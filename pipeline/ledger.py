@@ -79,7 +79,10 @@ class Ledger:
 
     def _trouble(self, error: sqlite3.DatabaseError) -> Trouble:
         if isinstance(error, sqlite3.OperationalError):
-            return Trouble(f"{self._path} cannot be used now ({error}): see to that and try again")
+            return Trouble(
+                f"{self._path} cannot be used now ({error}): see to that, then run the same "
+                "command again; it goes on from here"
+            )
         return Trouble(
             f"{self._path} is damaged ({error}): move it away and run the same command again; "
             "everything is made anew from the raw folder"

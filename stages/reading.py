@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 
-import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from pipeline.sample import Image, Reject
-from stages import jpeg, png
+from stages import jpeg, png, room
 
 # Decoders that work inside this process on nothing but the bytes given to them. Never EPS, PDF or
 # WMF, which start other programs; a format is added here only if it does neither that nor follow
@@ -39,16 +38,12 @@ BEGINNINGS = (
 )  # fmt: skip
 BRANDS = (b"avif", b"avis", b"heic", b"heim", b"heis", b"heix", b"hevc", b"hevm", b"mif1", b"msf1")
 """Still pictures among the files that begin as MP4 films do."""
-TILE_WIDTH, TILE_LENGTH = 322, 323  # TIFF tags
 ICON = b"\0\0\1\0"
 COMPLAINTS = (
     *(OSError, ValueError, SyntaxError, RuntimeError, EOFError, TypeError, LookupError),
     *(ArithmeticError, struct.error, zlib.error),
 )
 """What decoders raise over bytes they do not like; anything else is a fault of ours."""
-NO_MEMORY = ("out of memory", "insufficient memory", "memory allocation", "decoder error -9")
-HUNGRY = {"AVIF": 12, "HEIF": 12, "JPEG2000": 17, "WEBP": 15}
-"""Bytes a pixel that decoders take which do not say when they get none (measured)."""
 ZEROS = 512  # bytes: no coder ends in so many; a download that stopped in a prepared file does
 
 
@@ -78,39 +73,14 @@ def open_header(data: bytes, suffix: str, most: float) -> Pillow.Image:
                 raise _unidentified(data, suffix) from None
             raise
         except OSError:
-            if data[8:12] == b"WEBP" and (declared := _webp_pixels(data)) <= most:
-                _make_room("WEBP", declared)
+            if data[8:12] == b"WEBP" and (declared := room.webp_pixels(data)) <= most:
+                room.make("WEBP", declared)
             raise
 
 
 def _without_tail(data: bytes) -> bytes:
     """A JPEG without zeros or ones at its end: Pillow looks for the header in them byte by byte."""
     return data.rstrip(b"\0\xff") if data.startswith(jpeg.START) else data
-
-
-def pixels(picture: Pillow.Image) -> int:
-    """How many a decoder makes room for: all of the picture's, or all of a larger tile's."""
-    tags = getattr(picture, "tag_v2", {})
-    width, length = tags.get(TILE_WIDTH), tags.get(TILE_LENGTH)
-    tile = width * length if isinstance(width, int) and isinstance(length, int) else 0
-    return max(picture.width * picture.height, tile)
-
-
-def _make_room(form: str, count: int) -> None:
-    """Raises MemoryError where a decoder may have failed for want of memory."""
-    np.empty(HUNGRY.get(form, 0) * count, np.uint8)
-
-
-def _webp_pixels(data: bytes) -> int:
-    """Of the header, which Pillow does not tell where it gets no memory (RFC 9649, 2.5 to 2.7)."""
-    if data[12:16] == b"VP8X":
-        width, height = (int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
-    elif data[12:16] == b"VP8L":
-        both = int.from_bytes(data[21:25], "little")
-        width, height = both & 0x3FFF, both >> 14 & 0x3FFF
-    else:
-        width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
-    return (width + 1) * (height + 1)
 
 
 def load(picture: Pillow.Image, data: bytes) -> Pillow.Image:
@@ -125,10 +95,8 @@ def load(picture: Pillow.Image, data: bytes) -> Pillow.Image:
             return _load_png(picture, data)
         try:
             picture.load()
-        except OSError:
-            np.empty(
-                HUNGRY.get(picture.format or "", 0) * pixels(picture), np.uint8
-            )  # or MemoryError
+        except COMPLAINTS:
+            room.make(picture.format or "", room.pixels(picture))
             raise
         if picture.format in ("AVIF", "HEIF", "WEBP") and not any(data[-ZEROS:]):
             raise Reject("truncated", decoder="zeros in place of the end")
@@ -144,7 +112,7 @@ def whole_jpeg(picture: Pillow.Image, data: bytes) -> tuple[bytes, Image | None]
 def _load_jpeg(picture: Pillow.Image, data: bytes) -> Pillow.Image:
     whole, pixels = jpeg.decode_whole(data, picture.mode)
     if pixels is None or picture.mode == "CMYK":  # Pillow knows when these are inverted
-        loaded = Pillow.open(io.BytesIO(whole), formats=("JPEG",))
+        loaded: Pillow.Image = Pillow.open(io.BytesIO(whole), formats=("JPEG",))
         loaded.load()
     else:
         loaded = Pillow.fromarray(pixels[:, :, 0] if picture.mode == "L" else pixels)
@@ -183,7 +151,7 @@ def _decoding(data: bytes) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except COMPLAINTS as error:
-        if any(sign in str(error).lower() for sign in NO_MEMORY):
+        if room.lacked(error):
             raise MemoryError(str(error)) from error
         raise _damaged(error, data) from error
 

@@ -265,6 +265,7 @@ def within(megabytes: int, run: Callable[[], Sample]) -> Sample:
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"progressive": True},
+    "PNG": {"compress_level": 1},
     "TIFF": {"compression": "tiff_lzw"},
     "JPEG2000": {"quality_layers": [90]},
     "AVIF": {"speed": 10},
@@ -275,15 +276,16 @@ def test_want_of_memory_is_no_verdict_on_a_picture(tmp_path: Path) -> None:
     large = PICTURE.resize((3400, 3300))
     short = 0
     for form in ("JPEG", "PNG", "TIFF", "WEBP", "JPEG2000", "BMP", "AVIF", "HEIF"):
-        picture = large.resize((1200, 1000)) if form == "HEIF" else large  # slow to make
+        slow = form in ("HEIF", "JPEG2000")  # to make
+        picture = large.resize((1200, 1000)) if slow else large
         data = saved(picture, form, **OPTIONS.get(form, {}))
-        for megabytes in (1, 10, 20, 40, 70, 110):
+        for megabytes in (5, 20, 60):
             try:
                 kept = within(megabytes, partial(normalize, tmp_path, data))
                 assert kept.image.shape[:2] == picture.size[::-1]
             except MemoryError:
                 short += 1
-    assert short > 12
+    assert short > 8
 
 
 def test_a_bitmap_whose_spare_byte_is_nought_is_not_transparent(tmp_path: Path) -> None:
