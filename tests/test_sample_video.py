@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.sample import Image
 from stages.faces import Faces
 from stages.frames import Source
 from stages.lips import landmarks
@@ -15,8 +16,8 @@ from stages.sample_video import HEIGHT, RATE, SCRIPT, WIDTH, frames, write_video
 SEEN = ("smile", "nobody", "openmouth")
 
 
-def grey(image: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-    return np.ascontiguousarray(image.mean(axis=2).astype(np.uint8))
+def grey(image: Image) -> Image:
+    return np.asarray(image.mean(axis=2), np.uint8)
 
 
 def test_a_face_with_the_mouth_that_is_told_and_none_where_nobody_is() -> None:
