@@ -57,10 +57,10 @@ def main(argv: Sequence[str]) -> int:
         settings = resolve(name, kinds[name], STAGE_KINDS, argv[1:], read_table(Path.cwd(), kinds))
         return _run(name, settings)
     except Usage as usage:
-        print(usage, file=sys.stderr)
+        print(files.shown(str(usage)), file=sys.stderr)
         return 2
     except Trouble as trouble:
-        print(trouble, file=sys.stderr)
+        print(files.shown(str(trouble)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted: run the same command again, it goes on from here", file=sys.stderr)

@@ -96,6 +96,18 @@ def _printable(name: str) -> str:
     return data.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
+def shown(text: str, but: str = "\n") -> str:
+    r"""Safe for a terminal or a log: what is no printable character (`but` these) is spelled out.
+
+    >>> shown("a\x1b[2J.jpg")
+    'a\\x1b[2J.jpg'
+    """
+    return "".join(
+        one if one.isprintable() or one in but else one.encode("unicode_escape").decode()
+        for one in text
+    )
+
+
 def output_name(key: str) -> str:
     """Readable, uniform, unique, stable: slug of the stem, then eight digits of the key's digest.
 
@@ -144,7 +156,7 @@ def link(source: Path, path: Path) -> None:
     try:
         os.link(source, beside)
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP):
+        if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS):
             raise
         write(path, source.read_bytes())
         return

@@ -139,6 +139,13 @@ def test_wrong_usage_gives_code_2_and_the_way_out(
     assert message in streams.err and streams.out == ""
 
 
+def test_a_name_that_would_drive_the_terminal_is_spelled_out(
+    here: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["screen", "--raw", "\x1b]0;mine\x07\u202e"]) == 2
+    assert capsys.readouterr().err.startswith("\\x1b]0;mine\\x07\\u202e is no folder")
+
+
 def test_an_unknown_flag_gives_code_2_and_its_near_misses(
     here: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,14 @@ def test_a_picture_in_no_folder_has_neither_label_nor_split(key: str) -> None:
     assert (files.label_of(key), files.split_of(key)) == ("", "")
 
 
+@UNHURRIED
+@given(st.text())
+def test_what_is_shown_has_no_character_that_a_terminal_obeys(text: str) -> None:
+    assert files.shown(text, but="").isprintable()
+    assert files.shown(text).replace("\n", "").isprintable()
+    assert files.shown("Jörg 笑.jpg\n") == "Jörg 笑.jpg\n"
+
+
 def test_the_examples_in_the_docstrings_hold() -> None:
     result = doctest.testmod(files)
     assert result.attempted > 0 and result.failed == 0
