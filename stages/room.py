@@ -7,7 +7,7 @@ from PIL import Image as Pillow
 
 TILE_WIDTH, TILE_LENGTH = 322, 323  # TIFF tags
 WORDS = ("out of memory", "insufficient memory", "memory allocation", "decoder error -9")
-HUNGRY = {"AVIF": 16, "HEIF": 16, "JPEG2000": 17, "WEBP": 15}
+HUNGRY = {"AVIF": 11, "HEIF": 11, "JPEG2000": 17, "WEBP": 15}
 """Bytes a pixel that decoders take which do not say when they get none (measured)."""
 
 
