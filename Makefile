@@ -8,7 +8,7 @@ export DLIB_USE_CUDA = OFF
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help setup doctor clean-data crop-lips split train predict sheet status sample-data demo reset tensorboard evaluate export serve test test-long bench bench-train check
+.PHONY: help setup doctor clean-data crop-lips split train predict sheet status sample-data demo reset tensorboard evaluate export serve test test-long bench bench-video bench-serve bench-train check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,12 @@ test-long: setup ## the slow ones too: more kills, ten thousand spoilt files
 
 bench: setup ## preparing photographs: the published scripts against the pipeline
 	@.venv/bin/python bench/prepare.py $(ARGS)
+
+bench-video: setup ## frames a second and right labels on the demo's video (after make demo)
+	@.venv/bin/python bench/video.py --model demo/processed/runs/default --video demo/video.mp4 $(ARGS)
+
+bench-serve: setup ## requests a second and memory of the server (after make demo)
+	@.venv/bin/python bench/serve.py --model demo/processed/runs/default $(ARGS)
 
 bench-train: setup ## this trainer against the published loop, same crops, same machine
 	@.venv/bin/python bench/train.py $(ARGS)

@@ -13,6 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
+from functools import partial
 from itertools import islice
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
@@ -44,6 +45,23 @@ class Executor(Protocol):
     ) -> Iterator[tuple[T, R | Exception]]:
         """Pairs of item and result, or the exception in its place, in any order."""
         ...
+
+
+def in_order(
+    executor: Executor, function: Callable[[T], R], items: Iterable[T]
+) -> Iterator[tuple[T, R | Exception]]:
+    """As the executor's `map`, in the order of the items."""
+    early: dict[int, tuple[T, R | Exception]] = {}
+    due = 0
+    for (place, item), result in executor.map(partial(_of_second, function), enumerate(items)):
+        early[place] = item, result
+        while due in early:
+            yield early.pop(due)
+            due += 1
+
+
+def _of_second(function: Callable[[T], R], numbered: tuple[int, T]) -> R:
+    return function(numbered[1])
 
 
 class Serial:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -59,6 +60,7 @@ class Runner:
         self._executor = executor
         self._say = say
         self._found: dict[str, files.Found] | None = None
+        self._begun: set[str] = set()  # steps that have done something
 
     def plan(self, step: Step) -> Plan:
         """Compare what is wanted with what is done; reads no picture."""
@@ -104,10 +106,23 @@ class Runner:
             if not _is_full(error):
                 raise
             raise Trouble(
-                f"cannot write to {self._processed} ({error.strerror}): make room, then run the "
-                "same command again; it goes on from here"
+                f"cannot write to {self._processed} ({error.strerror}): {self._need(step, plan)}; "
+                "make room, then run the same command again; it goes on from here"
             ) from error
-        self._say(self._summary(step) + (" (up to date)" if plan.empty else ""))
+        idle = plan.empty and step.name not in self._begun
+        self._say(self._summary(step) + (" (up to date)" if idle else ""))
+
+    def _need(self, step: Step, plan: Plan) -> str:
+        """How much room there is, and how much a step still takes by what it took so far."""
+        free = shutil.disk_usage(self._processed).free / 1e6
+        files_made = list((self._processed / step.folder).rglob("*.jpg"))
+        left = len(plan.sources) - len(self._ledger.done(step.name))
+        each = sum(one.stat().st_size for one in files_made) / max(1, len(files_made))
+        missing = max(0.0, left * each / 1e6 - free)
+        about = f", about {missing:,.1f} MB too little" if missing else ""
+        return (
+            f"{free:,.1f} MB are free{about} for the {left:,} pictures that {step.name} has to do"
+        )
 
     def sources(self, step: Step) -> dict[str, str]:
         """What a step takes: stamps by key."""
@@ -189,8 +204,9 @@ class Runner:
         committed = time.monotonic()
         try:
             for outcomes in bar:
-                for row, outcome in zip(rows.values(), outcomes, strict=False):
+                for (name, row), outcome in zip(rows.items(), outcomes, strict=False):
                     row.append(outcome)
+                    self._begun.add(name)
                 rejected += outcomes[0].verdict == "rejected"
                 bar.set_postfix(rejected=rejected, refresh=False)
                 if len(rows[step.name]) >= BATCH or time.monotonic() - committed > BATCH_SECONDS:
@@ -243,7 +259,9 @@ class Runner:
         trace = getattr(error, "traceback", None) or "".join(traceback.format_exception(error))
         trace = str(trace).encode("utf-8", "backslashreplace").decode()
         with open(self._processed / "errors.log", "a", encoding="utf-8") as log:
-            log.write(f"{work.step.name}: {sample.key}\n{trace}\n")
+            log.write(
+                f"{work.step.name}: {files.shown(sample.key, but='')}\n{files.shown(trace)}\n"
+            )
         return work.failed(sample, source, error, trace)
 
     def _decide(self, step: Step, work: Work, plan: Plan) -> None:

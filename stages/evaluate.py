@@ -15,11 +15,11 @@ from tqdm import tqdm
 
 from pipeline import files
 from pipeline.context import Context
-from pipeline.executors import Serial
+from pipeline.executors import Serial, in_order
 from pipeline.trouble import Trouble, Usage
 from stages import model_card, networks
 from stages.chain import Chain
-from stages.judging import Asked, Cut, Judged, in_folder, in_order, judge
+from stages.judging import Asked, Cut, Judged, in_folder, judge
 from stages.mistakes import sheet, worst
 from stages.model_file import Description
 
@@ -53,7 +53,7 @@ class Evaluate:
         cut, executor = self._cut(network.description), context.executor
         if cut.chain is None:
             executor = Serial()
-        results = in_order(asked, executor.map(cut, asked))
+        results = in_order(executor, cut, asked)
         judged = judge(tqdm(results, "evaluate", len(asked), unit=" pictures"), network)
         folder = model if model.is_dir() else model.parent
         output = self.output if self.output != Path() else folder / "evaluation"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,7 +110,7 @@ def judge(
     for asked, result in results:
         of_split = judged.setdefault(asked.split, Judged())
         if isinstance(result, Exception):
-            print(f"{asked.sample.key}: {result!r}")
+            print(files.shown(f"{asked.sample.key}: {result!r}", but=""))
             result = "error"
         if isinstance(result, str):
             of_split.unanswered.setdefault(result, []).append(asked.sample.key)
@@ -122,16 +122,3 @@ def judge(
     for split, batch in waiting.items():
         judged[split].add(batch, network)
     return dict(sorted(judged.items()))
-
-
-def in_order(
-    asked: Sequence[Asked], results: Iterable[tuple[Asked, Image | str | Exception]]
-) -> Iterator[tuple[Asked, Image | str | Exception]]:
-    """Results that come in any order, in the order asked for: the same batches every time."""
-    early: dict[str, Image | str | Exception] = {}
-    coming = iter(results)
-    for one in asked:
-        while one.sample.key not in early:
-            done, result = next(coming)
-            early[done.sample.key] = result
-        yield one, early.pop(one.sample.key)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from pipeline import files
 from pipeline.context import Context
-from pipeline.executors import Executor, Serial
+from pipeline.executors import Executor, Serial, in_order
 from pipeline.sample import Image, Reject, Sample
 from stages import inputs, networks
 from stages.answers import Answer, Tables
@@ -36,7 +36,7 @@ class Predictor:
     >>> [answer.label for answer in predictor(image)]              # doctest: +SKIP
     ['smile']
 
-    Safe to call from several threads: faces are searched for one picture at a time, networks run
+    Safe to call from several threads: landmarks are found one picture at a time, all else runs
     side by side.
     """
 
@@ -55,11 +55,12 @@ class Predictor:
         """An answer for each face of an H×W×3 uint8 RGB picture, largest first; never empty."""
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ValueError(f"a picture is H×W×3 uint8, not {image.dtype} of {image.shape}")
+        try:
+            boxes = self.chain.boxes(image)
+        except Reject as reject:
+            return self.answers([("", ({}, reject.reason))])
         with self._one_at_a_time:
-            try:
-                cuts = [self.chain.cut(image, box) for box in self.chain.boxes(image)]
-            except Reject as reject:
-                cuts = [({}, reject.reason)]
+            cuts = [self.chain.cut(image, box) for box in boxes]
         return self.answers(("", cut) for cut in cuts)
 
     def answers(self, cuts: Iterable[tuple[str, Cut]]) -> list[Answer]:
@@ -179,7 +180,7 @@ class Predict:
             executor = Serial()
         samples = [sample for sample, refusal in asked if not refusal]
         refused = {sample.key: refusal for sample, refusal in asked if refusal}
-        cuts = _in_order(samples, executor.map(predictor.chain, samples))
+        cuts = map(_told, in_order(executor, predictor.chain, samples))
         annotate = Annotate(output, predictor.chain.normalize, self.landmarks)
         with tqdm(total=len(asked), desc="predict", unit=" pictures", disable=not asked) as bar:
             for start in range(0, len(asked), BATCH):
@@ -224,20 +225,13 @@ def _is_video(sample: Sample) -> bool:
     return sample.encoded is None and inputs.is_video(sample.file)
 
 
-def _in_order(
-    samples: Sequence[Sample], results: Iterable[tuple[Sample, list[Cut] | Exception]]
-) -> Iterator[list[Cut]]:
-    """Results that come in any order, in the order of the samples."""
-    early: dict[str, list[Cut]] = {}
-    coming = iter(results)
-    for sample in samples:
-        while sample.key not in early:
-            done, result = next(coming)
-            if isinstance(result, Exception):
-                print(f"{done.key!r}: {result!r}")
-                result = [({}, "error")]
-            early[done.key] = result
-        yield early.pop(sample.key)
+def _told(result: tuple[Sample, list[Cut] | Exception]) -> list[Cut]:
+    """What the chain made of a picture; where it failed, "error", and a line is printed."""
+    sample, cuts = result
+    if isinstance(cuts, Exception):
+        print(files.shown(f"{sample.key}: {cuts!r}", but=""))
+        return [({}, "error")]
+    return cuts
 
 
 def _draw(
@@ -254,6 +248,6 @@ def _draw(
     failed = 0
     for (sample, _), failure in executor.map(annotate, tasks):
         if isinstance(failure, Exception):
-            print(f"{sample.key!r}: no picture drawn ({failure})")
+            print(files.shown(f"{sample.key}: no picture drawn ({failure})", but=""))
             failed += 1
     return failed

@@ -15,7 +15,7 @@ from pipeline import files
 from pipeline.context import Context
 from pipeline.settings import near_misses
 from pipeline.trouble import Trouble, Usage
-from stages import model_file
+from stages import model_card, model_file
 from stages.training.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ class Train(Recipe):
         say(f"train: {len(train):,} pictures, {len(val):,} for validation")
         say(f"train: labels {', '.join(labels)}")
         if self.balance != "none":
-            say(f"train: labels balanced by {self.balance}: {_counts(train, labels)}")
+            told = ", ".join(f"{name} {n:,}" for name, n in _counts(train, labels).items())
+            say(f"train: labels balanced by {self.balance}: {told}")
 
         def keep(name: str, network: nn.Module, numbers: dict[str, Any]) -> None:
             described = self._describe(context, labels, train.pictures.shape[2], plan, numbers)
@@ -135,8 +136,10 @@ class Train(Recipe):
                 record.finish(state)
                 record.show_confusion(self._judge(folder, sets, labels, device), labels)
                 files.write(folder / "labels.json", json.dumps(labels, ensure_ascii=False))
-                done = json.dumps({"plan": plan, "best": state.best}, indent=2)
+                counts = {name: _counts(crops, labels) for name, crops in sets.items()}
+                done = json.dumps({"plan": plan, "best": state.best, "counts": counts}, indent=2)
                 files.write(folder / "run.json", done)
+                model_card.write(folder)
         say(f"train: {_summary(state.best, folder, context)}")
         return 0
 
@@ -212,10 +215,9 @@ def _summary(best: dict[str, Any], folder: Path, context: Context) -> str:
     )
 
 
-def _counts(train: Crops, labels: list[str]) -> str:
-    return ", ".join(
-        f"{label} {int((train.classes == place).sum()):,}" for place, label in enumerate(labels)
-    )
+def _counts(crops: Crops, labels: list[str]) -> dict[str, int]:
+    """Pictures by label."""
+    return {label: int((crops.classes == place).sum()) for place, label in enumerate(labels)}
 
 
 def _many(processes: int) -> str:

@@ -73,7 +73,9 @@ def test_any_family_of_torchvision_gets_a_head_for_our_labels(
 ) -> None:
     recipe = Recipe(model=name, head_hidden=hidden, freeze=True)
     if name == "squeezenet1_1" and hidden:
-        with pytest.raises(Usage, match=r"^squeezenet1_1 has no classifier .*: drop --head-hidden$"):
+        with pytest.raises(
+            Usage, match=r"^squeezenet1_1 has no classifier .*: drop --head-hidden$"
+        ):
             build(recipe, 5)
         return
     real = name.startswith("regnet")  # its construction reads tensors

@@ -61,7 +61,7 @@ def test_a_run_leaves_these_files_and_no_others(undisturbed: Path) -> None:
     assert {path.name for path in run.iterdir()} == {
         "best.json", "best.safetensors", "last.json", "last.safetensors", "labels.json",
         "plan.json", "run.json", "metrics.jsonl", "scalars.json", "curves.png", "confusion.png",
-        "evaluation.json", "tensorboard",
+        "evaluation.json", "tensorboard", "README.md",
     }  # fmt: skip
     assert json.loads((run / "labels.json").read_text()) == sorted(LABELS)
     assert epochs_in(run) == list(range(1, EPOCHS + 1))

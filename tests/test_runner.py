@@ -367,7 +367,10 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_done(tmp_path: Path) -> Non
     home = Home(tmp_path)
     for number in range(4):
         home.put(f"a/{number}.jpg", picture(number))
-    with pytest.raises(Trouble, match=r"processed \(No space left on device\): make room"):
+    with pytest.raises(
+        Trouble,
+        match=r"processed \(No space left on device\): [\d,.]+ MB are free.* make room, then run",
+    ):
         home.run(chain(home.log, take=Full(home.log)))
     home.calls()
     home.run()
