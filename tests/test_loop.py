@@ -38,9 +38,11 @@ def plain_loop(
     for _ in range(recipe.epochs):
         network.train()
         lost = right = 0.0
-        for part in torch.randperm(len(train), generator=generator).split(recipe.batch):
-            what = draw(len(part), train.pictures.shape[2], recipe, generator)
-            logits = network(apply(train.pictures[part], what, recipe))
+        order = torch.randperm(len(train), generator=generator)
+        drawn = draw(len(train), train.pictures.shape[2], recipe, generator)
+        for places in torch.arange(len(train)).split(recipe.batch):
+            part = order[places]
+            logits = network(apply(train.pictures[part], drawn[places], recipe))
             each = F.cross_entropy(logits, train.classes[part], weight=weight, reduction="none")
             optimizer.zero_grad()
             each.mean().backward()

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
 
+from stages.training.augment import apply, draw
 from stages.training.data import Crops
+from stages.training.distributed import World
 from stages.training.recipes import Recipe
+
+PICTURES, VALUES = 256, 4_000_000  # made ready at once, at most
+AHEAD = 2  # groups of batches
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,53 @@ class Source:
         if len(batches) > 1 and len(batches[-1]) == 1:  # batch norm cannot learn from one picture
             batches[-2:] = [torch.cat(batches[-2:])]
         return batches
+
+
+def prepared(
+    crops: Source,
+    batches: Sequence[Tensor],
+    recipe: Recipe,
+    generator: torch.Generator,
+    world: World,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """What the network sees of each batch, this process's part of it, and its classes.
+
+    A thread makes them ready, several small batches at once, while earlier ones are in use.
+    """
+    together = max(1, min(PICTURES, VALUES // (3 * recipe.input_size**2)) // recipe.batch)
+    groups = iter([batches[at : at + together] for at in range(0, len(batches), together)])
+    with ThreadPoolExecutor(1, "prepare") as thread:
+
+        def begun(count: int) -> list[Future[list[tuple[Tensor, Tensor]]]]:
+            return [
+                thread.submit(_prepare, crops, group, recipe, generator, world)
+                for group in islice(groups, count)
+            ]
+
+        waiting = deque(begun(AHEAD))
+        while waiting:
+            ready = waiting.popleft().result()
+            waiting.extend(begun(1))
+            yield from ready
+
+
+def _prepare(
+    crops: Source,
+    batches: Sequence[Tensor],
+    recipe: Recipe,
+    generator: torch.Generator,
+    world: World,
+) -> list[tuple[Tensor, Tensor]]:
+    """Draw and do what is random to the pictures of some batches."""
+    places = torch.cat(list(batches))
+    what = draw(len(places), crops.pictures.shape[2], recipe, generator)
+    parts = torch.arange(len(places)).split([len(batch) for batch in batches])
+    mine = [part[world.part(len(part))] for part in parts]
+    here = torch.cat(mine)
+    pictures, classes = crops.take(places[here])
+    seen = apply(pictures, what[here].to(crops.device), recipe)
+    sizes = [len(part) for part in mine]
+    return list(zip(seen.split(sizes), classes.split(sizes), strict=True))
 
 
 def source(crops: Crops, labels: int, device: torch.device) -> Source:

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from pipeline.trouble import Trouble, Usage
-from stages.training.augment import apply, centre, draw
-from stages.training.batches import Source, source
+from stages.training.augment import apply, centre
+from stages.training.batches import Source, prepared, source
 from stages.training.data import Crops
 from stages.training.distributed import World
 from stages.training.models import build, freeze, train_mode
@@ -140,15 +140,13 @@ def _epoch(
     """Train on each picture once: loss and accuracy a picture, and the last learning rate."""
     total = torch.zeros(2, device=crops.device)
     batches = crops.order(recipe, state.generator)
-    for step, batch in enumerate(batches):
+    ready = prepared(crops, batches, recipe, state.generator, world)
+    for step, (batch, (seen, target)) in enumerate(zip(batches, ready, strict=True)):
         rate = learning_rate(recipe, state.epoch, state.epoch + step / len(batches))
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        what = draw(len(batch), crops.pictures.shape[2], recipe, state.generator)
-        mine = world.part(len(batch))
-        pictures, target = crops.take(batch[mine])
         with _autocast(crops.device):
-            logits = model(apply(pictures, what[mine].to(crops.device), recipe)).float()
+            logits = model(seen).float()
         losses = _losses(logits, target, crops, recipe)
         state.optimizer.zero_grad(set_to_none=True)
         (losses.sum() * world.size / len(batch)).backward()
