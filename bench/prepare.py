@@ -16,7 +16,6 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -51,9 +50,9 @@ def by_stage(raw: Path, processed: Path) -> tuple[dict[str, float], dict[str, fl
     stages: dict[str, float] = {}
     whole = Runner.run
 
-    def timed(runner: Runner, step: Step) -> None:
+    def timed(runner: Runner, step: Step, after: Step | None = None) -> None:
         began = time.process_time()
-        whole(runner, step)
+        whole(runner, step, after)
         stages[step.name] = time.process_time() - began
 
     profile = cProfile.Profile(time.process_time)
@@ -72,33 +71,36 @@ def by_stage(raw: Path, processed: Path) -> tuple[dict[str, float], dict[str, fl
 
 def agreement(boxes: dict[str, dict[str, Any]], processed: Path, least: int = 24) -> None:
     """Of the crops of the published way, how many are here, and why others are not."""
-    usable = {key: one["crop"] for key, one in boxes.items() if one["mouth"] >= least}
+    usable = {key: one for key, one in boxes.items() if one["mouth"] >= least}
     with Ledger(processed / "ledger.sqlite") as ledger:
-        ours = {one.key: one.facts["crop"] for one in ledger.samples("lips", processed)}
-    overlaps = {key: overlap(crop, ours[key]) for key, crop in usable.items() if key in ours}
+        ours = {one.key: one.facts for one in ledger.samples("lips", processed)}
+    overlaps = {
+        key: overlap(one["crop"], ours[key]["crop"]) for key, one in usable.items() if key in ours
+    }
     same = sum(one > 0.8 for one in overlaps.values())
     print(f"of the published way's {len(boxes):,} crops {len(usable):,} show a mouth of {least} px")
     print(f"  or more; {same:,} ({same / len(usable):.1%}) are here with IoU over 0.8")
-    moved = [f"{key} (IoU {one:.2f})" for key, one in sorted(overlaps.items()) if one <= 0.8]
+    for key, one in sorted(overlaps.items()):
+        if one <= 0.8:
+            faces = overlap(usable[key]["face"], ours[key]["face"])
+            why = "another face" if faces < 0.3 else f"face boxes {faces:.2f}"
+            print(f"    {key}: IoU {one:.2f} ({why})")
     rows = sqlite3.connect(processed / "ledger.sqlite").execute(
-        "SELECT key, stage || ': ' || reason FROM outcome WHERE verdict != 'kept'"
+        "SELECT key, stage || ': ' || reason FROM outcome WHERE verdict != 'kept' ORDER BY key"
     )
-    why = {key: reason for key, reason in rows if key in usable}
-    print(f"  elsewhere: {', '.join(moved) or 'none'}")
-    print(f"  lost: {dict(Counter(why.values())) or 'none'}")
-    for key, reason in sorted(why.items()):
-        if "duplicate" not in reason:
-            print(f"    {key} ({reason})")
+    for key, reason in rows:
+        if key in usable:
+            print(f"    {key}: lost ({reason})")
     print(f"  gained: {len(ours.keys() - boxes.keys()):,}")
 
 
-def compare(raw: Path, work: Path, runs: int, workers: int, exact: bool) -> None:
+def compare(raw: Path, work: Path, runs: int, workers: int, exact: bool, threads: int) -> None:
     """Both ways in turn, from nothing; prints everything."""
     seconds: dict[str, list[float]] = {"published": [], "pipeline": []}
     for _ in range(runs):
         shutil.rmtree(work / "published", ignore_errors=True)
         shutil.rmtree(work / "processed", ignore_errors=True)
-        plain = run("bench/plain_scripts.py", raw, work / "published")
+        plain = run("bench/plain_scripts.py", raw, work / "published", threads)
         ours = run("-m", "pipeline", *words(raw, work / "processed", workers, exact))
         seconds["published"].append(plain.seconds)
         seconds["pipeline"].append(ours.seconds)
@@ -137,6 +139,12 @@ def main() -> None:
     flags.add_argument("--runs", type=int, default=3)
     flags.add_argument("--workers", type=int, default=2)
     flags.add_argument("--exact", action="store_true", help="the pipeline searches at every size")
+    flags.add_argument(
+        "--opencv-threads",
+        type=int,
+        default=-1,
+        help="the published scripts'; -1 is OpenCV's choice",
+    )
     chosen = flags.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         work, raw = Path(folder), chosen.raw
@@ -149,7 +157,7 @@ def main() -> None:
             vary(photographs, raw, chosen.count)
         count = sum(1 for path in raw.rglob("*") if path.is_file())
         print(f"{count:,} pictures, {chosen.workers} workers", flush=True)
-        compare(raw, work, chosen.runs, chosen.workers, chosen.exact)
+        compare(raw, work, chosen.runs, chosen.workers, chosen.exact, chosen.opencv_threads)
         report(raw, work, count)
 
 

@@ -16,7 +16,7 @@ from stages.face_models import HAAR, installed, load_cascade
 if TYPE_CHECKING:
     import cv2
 
-LARGE = 5  # what part of the short side a face is at least that is searched first
+LARGE = 6  # what part of the short side a face is at least that is searched first
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Faces:
         """Face boxes (left, top, width, height) of an H×W uint8 picture, largest first.
 
         Small windows are most of the search and seldom hold the face that matters, so faces of
-        at least a fifth of the short side come first, smaller ones only where there is none or
+        at least a sixth of the short side come first, smaller ones only where there is none or
         where `everyone` is wanted.
         """
         if self.exact:
