@@ -72,7 +72,7 @@ def test_of_two_faces_the_larger_is_taken(
     if small_first:
         expected[0 if side_by_side else 1] += 300
     assert overlap(result.facts["face"], expected) > 0.7
-    assert result.facts["faces"] == 2
+    assert result.facts["faces"] == (2 if exact else 1)  # the fast search looks no further
 
 
 @pytest.mark.parametrize("side", [256, 300, 400, 512, 700, 1000])
