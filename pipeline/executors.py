@@ -16,9 +16,10 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from functools import partial
 from itertools import islice
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
-from pebble import ProcessFuture, ProcessPool
+if TYPE_CHECKING:
+    from pebble import ProcessFuture, ProcessPool
 
 AHEAD = 4  # chunks a worker has waiting
 MOMENT = 0.1  # seconds that a chunk should take
@@ -149,6 +150,8 @@ class Processes:
         self, function: Callable[[T], R], chunk: list[T]
     ) -> ProcessFuture[tuple[list[R | Exception], float]]:
         if self._pool is None:
+            from pebble import ProcessPool
+
             self._pool = ProcessPool(
                 self._workers,
                 initializer=_start_worker,

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from pebble import ProcessExpired
-
 from pipeline import files
 from pipeline.ledger import as_json, stamp
 from pipeline.sample import Decision, Outcome, Reject, Sample
@@ -83,6 +81,8 @@ class Work:
 
     def failed(self, sample: Sample, source: str, error: Exception, trace: str) -> Outcome:
         """The row for something that is our fault or the machine's; it is tried again next time."""
+        from pebble import ProcessExpired
+
         known = {TimedOut: "timed_out", ProcessExpired: "crashed", MemoryError: "out_of_memory"}
         reason = next((word for kind, word in known.items() if isinstance(error, kind)), "failed")
         return Outcome(

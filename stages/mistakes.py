@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
 
 from pipeline.sample import Image
 
@@ -45,6 +43,9 @@ def sheet(mistakes: Sequence[Mistake], labels: Sequence[str]) -> Image:
 
 def _tile(mistake: Mistake) -> Image:
     """The crop with its share below, on SIDE×SIDE pixels of paper."""
+    from PIL import Image as Pillow
+    from PIL import ImageDraw, ImageFont
+
     tile = Pillow.new("RGB", (SIDE, SIDE), "white")
     crop = Pillow.fromarray(mistake.crop).resize((SIDE - STRIP, SIDE - STRIP))
     tile.paste(crop, (STRIP // 2, 0))

@@ -70,6 +70,8 @@ class OnnxNetwork:
         self.description = _description(data, path)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what it has to say comes as an exception
+        # Threads that wait for the next call by spinning keep the face search from its core.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         failures = [one for one in vars(state).values() if _is_failure(one)]
         try:
             self._session = onnxruntime.InferenceSession(

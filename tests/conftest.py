@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# Read once a process, at the first video: tests make one before the program opens one.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
