@@ -58,13 +58,18 @@ def predict_video(
 def predict_live(settings: Predict, predictor: Predictor, output: Path) -> Iterator[list[Answer]]:
     """Rows of a camera or a stream, frame by frame, until it ends.
 
-    Raises Trouble where it cannot be opened.
+    Raises Trouble where it cannot be opened or nothing comes.
     """
     name = settings.stream or f"camera {settings.camera}"
     source = Source(settings.stream or settings.camera)
     path = output / "live.mp4" if settings.record else None
     print(f"predict: {name}, Ctrl-C ends it", flush=True)
-    yield from _answers(settings, name, source, predictor, path, 1)
+    answers = _answers(settings, name, source, predictor, path, 1)
+    first = next(answers, None)
+    if first is None:
+        raise Trouble(f"{name} was opened, but no picture came: is it a live stream?")
+    yield first
+    yield from answers
 
 
 def require_display() -> None:

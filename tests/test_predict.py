@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
+import shutil
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from small_faces import expression, home, lines, model, predict, rows, side_by_side
+from small_faces import expression, home, lines, model, predict, rows, side_by_side, video
 
 from pipeline.__main__ import main
 from pipeline.ledger import Ledger
@@ -24,6 +29,13 @@ from stages.portrait import POSES
 from stages.predict import Predict, Predictor
 
 LABELS = sorted(POSES)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and says nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +204,31 @@ def test_what_cannot_be_done_is_said_in_one_sentence_and_tables_of_before_stay(
     assert words in said and "Traceback" not in said and said.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.csv"]
     assert (tmp_path / "predictions.csv").read_text() == "of before"
+
+
+def test_a_stream_is_labelled_and_one_without_pictures_is_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A server that sends from the beginning only: AVI plays so, MP4 has its index at the end."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    shutil.copy(video(), folder / "film.mp4")
+    code = cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(folder / "film.avi"), code, 30, (512, 512))
+    for _ in range(20):
+        writer.write(cv2.cvtColor(expression("smile"), cv2.COLOR_RGB2BGR))
+    writer.release()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        where = ["predict", "--model", str(model()), "--output", str(tmp_path), "--workers", "0"]
+        assert main([*where, "--stream", f"{address}/film.avi"]) == 0
+        (*_, last) = csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines())
+        assert last["label"] == "smile"
+        capfd.readouterr()
+        assert main([*where, "--stream", f"{address}/film.mp4"]) == 1
+        assert "was opened, but no picture came" in capfd.readouterr().err
+        server.shutdown()
 
 
 def test_a_name_that_begins_with_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
