@@ -36,3 +36,11 @@ def encode(image: Image, quality: int = QUALITY) -> bytes:
     if not done:
         raise ValueError(f"cannot encode a picture of shape {image.shape}")
     return bytes(data)
+
+
+def encode_png(image: Image) -> bytes:
+    """H×W×3 uint8 RGB to the bytes of a PNG."""
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise ValueError(f"cannot encode a picture of shape {image.shape}")
+    return bytes(data)

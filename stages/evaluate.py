@@ -47,7 +47,7 @@ class Evaluate:
 
         group_of("", self.group_by)  # a bad expression is told before the work
         asked = self._asked(context)
-        model = self.model if self.model != Path() else networks.newest(context.processed / "runs")
+        model = networks.chosen(self.model, context.processed)
         network = networks.load(model)
         _compare_labels(asked, network.description.labels, self._data(context))
         cut, executor = self._cut(network.description), context.executor
@@ -113,7 +113,8 @@ class Evaluate:
             print(f"evaluate: without an answer: {reasons} (files in evaluation.json)")
         if not figures:
             raise Trouble(f"no picture got an answer, so there is nothing to judge: {reasons}")
-        _draw(judged, labels, output)
+        confusion = np.sum([one["confusion"] for one in figures.values()], axis=0)
+        _draw(judged, confusion.tolist(), labels, output)
         print(f"evaluate: evaluation.json and pictures in {output}")
         return figures
 
@@ -169,22 +170,18 @@ def _groups(judged: Judged, group_by: str) -> dict[str, dict[str, float]]:
     return groups
 
 
-def _draw(judged: Mapping[str, Judged], labels: Sequence[str], output: Path) -> None:
+def _draw(
+    judged: Mapping[str, Judged], confusion: list[list[int]], labels: Sequence[str], output: Path
+) -> None:
     """Confusion matrix and worst mistakes of all splits together, as pictures."""
-    import cv2
-
+    from pipeline.pictures import encode_png
     from stages.training.record import confusion_figure
 
-    confusion = np.zeros((len(labels), len(labels)), int)
-    for one in judged.values():
-        for true, shares in zip(one.classes, one.shares, strict=True):
-            confusion[true, shares.argmax()] += 1
     picture = io.BytesIO()
-    confusion_figure(confusion.tolist(), list(labels)).savefig(picture, dpi=110)
+    confusion_figure(confusion, list(labels)).savefig(picture, dpi=110)
     files.write(output / "confusion.png", picture.getvalue())
     mistakes = worst([mistake for one in judged.values() for mistake in one.mistakes])
     if mistakes:
-        image = cv2.cvtColor(sheet(mistakes, labels), cv2.COLOR_RGB2BGR)
-        files.write(output / "mistakes.png", cv2.imencode(".png", image)[1].tobytes())
+        files.write(output / "mistakes.png", encode_png(sheet(mistakes, labels)))
     else:
         (output / "mistakes.png").unlink(missing_ok=True)

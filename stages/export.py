@@ -41,7 +41,7 @@ class Export:
 
     def run(self, context: Context) -> int:
         """Write files that agree with torch; raises Trouble where one does not."""
-        source = self.model if self.model != Path() else networks.newest(context.processed / "runs")
+        source = networks.chosen(self.model, context.processed)
         path = self._path(source)
         network, description = model_file.load(source)
         crops, true = _crops(context, description)

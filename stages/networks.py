@@ -117,6 +117,11 @@ def load(path: Path) -> Network:
     return TorchNetwork(*model_file.load(path))
 
 
+def chosen(model: Path, processed: Path) -> Path:
+    """The model that a command was given, or the newest run of the processed folder."""
+    return model if model != Path() else newest(processed / "runs")
+
+
 def newest(runs: Path) -> Path:
     """The folder of the run below `runs` whose best weights are newest; Trouble without one."""
     found = sorted(runs.glob("*/best.safetensors"), key=lambda path: path.stat().st_mtime_ns)

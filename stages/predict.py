@@ -147,7 +147,7 @@ class Predict:
         asked = [] if live else list(inputs.asked(self.input, self.files_from))
         if self.show:
             video.require_display()
-        model = self.model if self.model != Path() else networks.newest(context.processed / "runs")
+        model = networks.chosen(self.model, context.processed)
         predictor = Predictor(model, self.faces)
         output = self.output if self.output != Path() else context.processed / "predictions"
         counts = Count()

@@ -45,9 +45,7 @@ class Serve:
 
         with listen(self.host, self.port) as listener:
             host, port = listener.getsockname()[:2]
-            model = self.model
-            if model == Path():
-                model = networks.newest(context.processed / "runs")
+            model = networks.chosen(self.model, context.processed)
             common = context.settings.common
             with (
                 Desk(model, self, common.workers, common.timeout) as desk,

@@ -21,9 +21,7 @@ class Sheet:
     writes: ClassVar[bool] = False
 
     def run(self, context: Context) -> int:
-        import cv2
-
-        from pipeline.pictures import decode
+        from pipeline.pictures import decode, encode_png
         from stages.drawing import contact_sheet
 
         rows: dict[str, list[Path]] = {}
@@ -43,6 +41,6 @@ class Sheet:
             self.columns,
         )
         path = context.processed / "sheet.png"
-        files.write(path, cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
+        files.write(path, encode_png(sheet))
         print(f"sheet: {path}")
         return 0

@@ -17,6 +17,7 @@ from stages.face_models import HAAR, installed, load_cascade
 from stages.faces import Faces
 from stages.lips import LIP_POINTS, Lips, landmarks
 from stages.portrait import portrait
+from stages.tracking import overlap
 
 
 @cache
@@ -35,14 +36,6 @@ def grey(image: Image) -> NDArray[np.uint8]:
 
 def sample(image: Image) -> Sample:
     return Sample("smile/one.jpg", "smile", Path("one.jpg"), {"format": "JPEG"}, pixels=image)
-
-
-def overlap(one: list[int], other: list[int]) -> float:
-    """Intersection over union of two boxes."""
-    wide = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    tall = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    both = max(0, wide) * max(0, tall)
-    return both / (one[2] * one[3] + other[2] * other[3] - both)
 
 
 def test_the_face_is_where_it_is() -> None:
