@@ -13,8 +13,9 @@ MEDIAN, SIGMA, LARGEST = 0.36, 1.35, 20.0
 FORMATS = ("jpg",) * 8 + ("png", "webp")
 
 
-def vary(source: Path, target: Path, count: int, seed: int = 0) -> None:
-    """Fill `target` with `count` variations of the photographs below `source`, label by label.
+def vary(source: Path, target: Path, count: int, crowds: float = 0.0, seed: int = 0) -> None:
+    """Fill `target` with `count` variations of the photographs below `source`, label by label;
+    a share of `crowds` of them shows several people.
 
     Each is a photograph shrunk or enlarged, set somewhere into a blurred copy of itself, mirrored
     and brightened by chance, and saved as JPEG, PNG or WebP.
@@ -27,6 +28,10 @@ def vary(source: Path, target: Path, count: int, seed: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         suffix = FORMATS[chance.integers(len(FORMATS))]
         picture = varied(Pillow.open(photograph).convert("RGB"), chance)
+        if crowds and chance.random() < crowds:
+            add_people(
+                picture, [photographs[one] for one in chance.integers(len(photographs), size=8)]
+            )
         picture.save(folder / f"{number:05d}.{suffix}", quality=int(chance.integers(80, 96)))
 
 
@@ -43,3 +48,11 @@ def varied(photograph: Pillow.Image, chance: np.random.Generator) -> Pillow.Imag
     if chance.random() < 0.5:
         small = ImageOps.mirror(small)
     return ImageEnhance.Brightness(small).enhance(float(chance.uniform(0.7, 1.2)))
+
+
+def add_people(picture: Pillow.Image, photographs: list[Path]) -> None:
+    """Set photographs in a row along the lower edge, each an eighth as wide as the picture."""
+    side = picture.width // len(photographs)
+    for place, photograph in enumerate(photographs):
+        small = Pillow.open(photograph).convert("RGB").resize((side, side))
+        picture.paste(small, (place * side, max(0, picture.height - side)))

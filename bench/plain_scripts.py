@@ -49,7 +49,8 @@ def crop_lips(folder: Path, target: Path) -> None:
     for file in sorted(folder.rglob("*.jpg")):
         image = cv2.imread(str(file))
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        x, y, width, height = map(int, cascade.detectMultiScale(grey, 1.3, 5)[0])
+        faces = cascade.detectMultiScale(grey, 1.3, 5)
+        x, y, width, height = map(int, faces[0])
         face = dlib.rectangle(x, y, x + width - 1, y + height - 1)
         shape = predictor(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), face)
         columns = [shape.part(number).x for number in range(48, 68)]
@@ -67,6 +68,7 @@ def crop_lips(folder: Path, target: Path) -> None:
             "crop": [left, top, side, side],
             "mouth": across,
             "face": [x, y, width, height],
+            "largest": int(faces[:, 2].max()),
         }
     (target / "boxes.json").write_text(json.dumps(boxes))
 

@@ -35,7 +35,7 @@ class Status:
     writes: ClassVar[bool] = False
 
     def run(self, context: Context) -> int:
-        entries = status(context.steps, context.runner, context.ledger)
+        entries = status(context.steps, context.runner.planner, context.ledger)
         print(as_json(entries) if self.json else as_table(entries))
         return 0
 

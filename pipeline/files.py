@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from pipeline.trouble import Trouble
@@ -108,6 +109,7 @@ def shown(text: str, but: str = "\n") -> str:
     )
 
 
+@lru_cache(maxsize=8)  # one stage after the other asks for the same
 def output_name(key: str) -> str:
     """Readable, uniform, unique, stable: slug of the stem, then eight digits of the key's digest.
 
@@ -129,6 +131,24 @@ def without_clashes(found: Iterable[Found]) -> dict[str, Found]:
         by_key[file.key] = replace(file, refusal="name_clash") if name in taken else file
         taken.add(name)
     return by_key
+
+
+def copies(found: Iterable[Found]) -> set[str]:
+    """Keys of files that are, as far as `identity` tells, copies of one before them; only files
+    of the same size are opened.
+    """
+    by_size: dict[str, list[Found]] = {}
+    for file in found:
+        if not file.refusal:
+            by_size.setdefault(file.stamp.partition(":")[0], []).append(file)
+    seen: set[str] = set()
+    again: set[str] = set()
+    for file in (one for alike in by_size.values() if len(alike) > 1 for one in alike):
+        with suppress(OSError):
+            content = identity(Path(file.path))
+            again.update([file.key] if content in seen else [])
+            seen.add(content)
+    return again
 
 
 def digest(data: bytes) -> str:
@@ -201,7 +221,7 @@ def pictures_in(folder: Path) -> set[str]:
 
 
 def identity(path: Path) -> str:
-    """Tells model files apart without reading all of them: size, first and last 64 KiB."""
+    """Tells files apart without reading all of a large one: size, first and last 64 KiB."""
     with open(path, "rb") as file:
         head = file.read(65536)
         size = file.seek(0, os.SEEK_END)

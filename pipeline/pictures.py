@@ -1,27 +1,32 @@
-"""Our own JPEGs: decode them and encode them. (Pictures of the user's are read by `normalize`.)"""
+"""JPEGs: decode them and encode them. (Whether a file of the user's is one, `normalize` says.)"""
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 import cv2
-import numpy as np
+import simplejpeg
 
 from pipeline.sample import Image
 
+STRAY = re.compile(r"data: [12] extraneous bytes before marker 0xd9")  # some cameras leave them
 QUALITY = 95  # with full chroma (4:4:4): lips are small and red against skin
 
 
-def decode(data: bytes) -> Image:
-    """Bytes of a JPEG to H×W×3 uint8 RGB, as it lies (no EXIF rotation).
+def decode(data: bytes, space: str = "RGB") -> Image:
+    """Bytes of a JPEG to H×W×3 uint8 RGB (×1 of space GRAY, ×4 of CMYK), as it lies: without EXIF
+    rotation.
 
-    Raises ValueError where they do not decode to the last row.
+    Raises ValueError where a block of it does not decode: Pillow and OpenCV go on in silence over
+    damaged data, and OpenCV hands out what it has even where it cannot go on.
     """
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if image is None:
-        raise ValueError("not a whole JPEG")
-    return cast(Image, image)
+    try:
+        return cast(Image, simplejpeg.decode_jpeg(data, space))
+    except ValueError as error:
+        if not STRAY.search(str(error)):
+            raise
+        return cast(Image, simplejpeg.decode_jpeg(data, space, strict=False))
 
 
 def encode(image: Image, quality: int = QUALITY) -> bytes:

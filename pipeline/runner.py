@@ -1,4 +1,4 @@
-"""Bring a stage's folder up to date with the one before: work = wanted − done."""
+"""Bring a stage's folder up to date with the one before."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import cast
 
@@ -17,30 +18,15 @@ from tqdm import tqdm
 from pipeline import files
 from pipeline.executors import Executor
 from pipeline.ledger import Ledger
+from pipeline.plan import Plan, Planner
 from pipeline.sample import Outcome, Sample
 from pipeline.step import SetStage, Step
-from pipeline.trouble import Trouble, Usage
+from pipeline.trouble import Trouble
 from pipeline.work import Task, Work
 
 BATCH = 512  # rows to a commit, and
 BATCH_SECONDS = 5.0  # no longer than this between two commits
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one step has to do; the sets are of keys, but `stray`: paths that no row owns."""
-
-    fingerprint: str  # what the step's rows are to carry
-    sources: dict[str, str]  # key → stamp of what is wanted
-    stale: set[str]  # to be done
-    remade: set[str]  # those of `stale` that only other settings made so
-    gone: set[str]  # done, but no longer wanted
-    stray: set[str]
-
-    @property
-    def empty(self) -> bool:
-        return not (self.stale or self.gone or self.stray)
 
 
 class Runner:
@@ -54,45 +40,21 @@ class Runner:
         executor: Executor,
         say: Callable[[str], None] = print,
     ) -> None:
-        self._raw = raw
+        self.planner = Planner(raw, processed, ledger)
         self._processed = processed
         self._ledger = ledger
         self._executor = executor
         self._say = say
-        self._found: dict[str, files.Found] | None = None
         self._begun: set[str] = set()  # steps that have done something
 
-    def plan(self, step: Step) -> Plan:
-        """Compare what is wanted with what is done; reads no picture."""
-        fingerprint = step.fingerprint()
-        done = self._ledger.done(step.name)
-        sources = self.sources(step)
-        present = self._present(step)
-        stale: set[str] = set()
-        remade: set[str] = set()
-        owned: set[str] = set()
-        for key, source in sources.items():
-            row = done.get(key)
-            if row is None or row.source != source or row.verdict == "error":
-                stale.add(key)
-            elif row.fingerprint != fingerprint:
-                stale.add(key)
-                remade.add(key)
-            elif row.output and row.output not in present:
-                stale.add(key)
-            else:
-                owned.add(row.output)
-        if step.whole_set and not self._tables_exist(step):
-            stale.update(sources)
-        gone = done.keys() - sources.keys()
-        return Plan(fingerprint, sources, stale, remade, gone, present - owned)
-
-    def run(self, step: Step, after: Step | None = None) -> None:
+    def run(self, step: Step, after: Sequence[Step] = ()) -> None:
         """Bring one step up to date. Raises Trouble where the machine gives out.
 
-        Pictures that `after`, the step that is run next, has not seen go on to it at once.
+        Pictures that the steps of `after`, those that are run next, have not seen go on to them
+        at once, past the whole-set steps among them (but for copies, which those may leave out):
+        whatever a whole-set step then says is put right when it is each step's turn.
         """
-        plan = self.plan(step)
+        plan = self.planner.plan(step)
         self._announce(step, plan)
         try:
             if not plan.empty:
@@ -100,7 +62,7 @@ class Runner:
                 if step.whole_set:
                     self._decide(step, work, plan)
                 else:
-                    self._each(step, work, plan, after if after and not after.whole_set else None)
+                    self._each(work, plan, after)
             self._ledger.set_made_with(step.name, step.settings())
         except OSError as error:
             if not _is_full(error):
@@ -124,32 +86,6 @@ class Runner:
             f"{free:,.1f} MB are free{about} for the {left:,} pictures that {step.name} has to do"
         )
 
-    def sources(self, step: Step) -> dict[str, str]:
-        """What a step takes: stamps by key."""
-        if step.input is not None:
-            return self._ledger.kept(step.input)
-        return {key: found.stamp for key, found in self._raw_files().items()}
-
-    def _raw_files(self) -> dict[str, files.Found]:
-        if self._found is None:
-            if not self._raw.is_dir():
-                raise Usage(
-                    f"{self._raw} is no folder: put your pictures into {self._raw}/<label>/, "
-                    "or name another with --raw"
-                )
-            self._found = files.without_clashes(files.find(self._raw))
-        return self._found
-
-    def _samples(self, step: Step) -> Iterator[Sample]:
-        if step.input is not None:
-            return self._ledger.samples(step.input, self._processed)
-        found = self._raw_files().values()
-        return (Sample(file.key, file.label, Path(file.path)) for file in found if not file.refusal)
-
-    def _present(self, step: Step) -> set[str]:
-        paths = files.pictures_in(self._processed / step.folder)
-        return {f"{step.folder}/{path}" for path in paths}
-
     def _remove(self, step: Step, paths: Iterable[str]) -> None:
         """Delete files, and the folders they leave empty: ImageFolder takes those for classes."""
         root = self._processed / step.folder
@@ -160,10 +96,6 @@ class Runner:
                 if folder == root or not folder.is_dir() or any(folder.iterdir()):
                     break
                 folder.rmdir()
-
-    def _tables_exist(self, step: Step) -> bool:
-        names = cast(SetStage, step.stage).tables
-        return all((self._processed / step.folder / name).exists() for name in names)
 
     def _announce(self, step: Step, plan: Plan) -> None:
         before = self._ledger.made_with(step.name)
@@ -184,18 +116,19 @@ class Runner:
             line + (f" ({reasons})" if reasons else "") + (f", {errors:,} error" if errors else "")
         )
 
-    def _each(self, step: Step, work: Work, plan: Plan, after: Step | None) -> None:
+    def _each(self, work: Work, plan: Plan, after: Sequence[Step]) -> None:
         """Do what is stale, picture by picture."""
+        step = work.step
         self._ledger.forget(step.name, plan.stale | plan.gone)
         self._remove(step, plan.stray)
-        known: Container[str] = plan.stale
-        if after:
-            work = replace(work, then=Work(after, self._processed, after.fingerprint()))
-            known = self._ledger.done(after.name)
-        rows: dict[str, list[Outcome]] = {one.name: [] for one in (step, after) if one}
+        later = [one for one in after if not one.whole_set]
+        then: Work | None = None
+        for one in reversed(later):
+            then = Work(one, self._processed, one.fingerprint(), then)
+        rows: dict[str, list[Outcome]] = {one.name: [] for one in (step, *later)}
         bar = tqdm(
-            self._outcomes(step, work, plan, known),
-            desc=step.name,
+            self._outcomes(replace(work, then=then), plan, self._far(step, plan, after)),
+            desc=" … ".join([step.name, *(one.name for one in later[-1:])]),
             unit=" pictures",
             total=len(plan.stale),
             dynamic_ncols=True,
@@ -207,7 +140,7 @@ class Runner:
                 for (name, row), outcome in zip(rows.items(), outcomes, strict=False):
                     row.append(outcome)
                     self._begun.add(name)
-                rejected += outcomes[0].verdict == "rejected"
+                rejected += outcomes[-1].verdict == "rejected"
                 bar.set_postfix(rejected=rejected, refresh=False)
                 if len(rows[step.name]) >= BATCH or time.monotonic() - committed > BATCH_SECONDS:
                     self._commit(rows)
@@ -223,23 +156,32 @@ class Runner:
             self._ledger.record(name, batch)
             batch.clear()
 
+    def _far(self, step: Step, plan: Plan, after: Sequence[Step]) -> Callable[[str], int]:
+        """Through how many later picture steps a key goes at once: those that do not know it."""
+        known = [self._ledger.done(one.name) for one in after if not one.whole_set]
+        alone = sum(1 for _ in takewhile(lambda one: not one.whole_set, after))
+        copies = self.planner.copies(step, plan) if alone < len(known) else ()
+
+        def far(key: str) -> int:
+            most = alone if key in copies else len(known)
+            return next((place for place in range(most) if key in known[place]), most)
+
+        return far
+
     def _outcomes(
-        self, step: Step, work: Work, plan: Plan, known: Container[str]
+        self, work: Work, plan: Plan, far: Callable[[str], int]
     ) -> Iterator[list[Outcome]]:
         """Refuse what must not be opened; the executor has the rest.
 
-        Pictures that the next step does not know go on to it. Where that ended badly, whose fault
-        it was shows when they are done again without it.
+        Where a picture that went on ended badly, whose fault it was shows when it is done again
+        without going on.
         """
-        if step.input is None:
-            for key in sorted(plan.stale):
-                found = self._raw_files()[key]
-                if found.refusal:
-                    sample = Sample(key, found.label, Path(found.path))
-                    yield [work.rejected(sample, found.stamp, found.refusal, {})]
+        for found in self.planner.refused(work.step, plan):
+            sample = Sample(found.key, found.label, Path(found.path))
+            yield [work.rejected(sample, found.stamp, found.refusal, {})]
         tasks: Iterable[Task] = (
-            (sample, plan.sources[sample.key], sample.key not in known)
-            for sample in self._samples(step)
+            (sample, plan.sources[sample.key], far(sample.key))
+            for sample in self.planner.samples(work.step)
             if sample.key in plan.stale
         )
         while tasks:
@@ -248,7 +190,7 @@ class Runner:
                 if not isinstance(result, Exception):
                     yield result
                 elif onward and not _is_full(result):
-                    again.append((sample, source, False))
+                    again.append((sample, source, 0))
                 else:
                     yield [self._failed(work, sample, source, result)]
             tasks = again
@@ -272,7 +214,7 @@ class Runner:
         """
         stage = cast(SetStage, step.stage)
         before = self._ledger.done(step.name)
-        decisions = sorted(stage(list(self._samples(step))), key=lambda one: one.sample.key)
+        decisions = sorted(stage(list(self.planner.samples(step))), key=lambda one: one.sample.key)
         outcomes = [work.settled(one, plan.sources[one.sample.key]) for one in decisions]
         moved = plan.stale | {
             one.key
@@ -280,7 +222,7 @@ class Runner:
             if one.key not in before or before[one.key].output != one.output
         }
         self._ledger.forget(step.name, moved)
-        self._remove(step, self._present(step) - {one.output for one in outcomes})
+        self._remove(step, self.planner.present(step) - {one.output for one in outcomes})
         for decision, outcome in zip(decisions, outcomes, strict=True):
             if outcome.output and outcome.key in moved:
                 files.link(decision.sample.file, self._processed / outcome.output)

@@ -61,10 +61,12 @@ class Sample:
         return self._decoded(replace(self, facts={**self.facts, **facts}))
 
     def at(self, file: Path, digest: str) -> Sample:
-        """The sample as it was written to a file; what was decoded from such bytes stays so."""
+        """The sample as it was written to a file; what that file decodes to stays decoded."""
         written = replace(self, file=file, digest=digest, encoded=None, pixels=None)
-        unchanged = self.encoded is None and self.pixels is None
-        return self._decoded(written) if unchanged else written
+        if self.encoded is not None and self.pixels is not None:
+            written.__dict__["image"] = self.pixels
+            return written
+        return self._decoded(written) if self.pixels is None else written
 
     def _decoded(self, copy: Sample) -> Sample:
         if "image" in self.__dict__:

@@ -7,22 +7,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.ledger import Ledger
-from pipeline.runner import Runner
+from pipeline.plan import Planner
 from pipeline.step import Step
 from pipeline.trouble import Trouble
 
 
-def status(steps: Sequence[Step], runner: Runner, ledger: Ledger) -> list[dict[str, Any]]:
+def status(steps: Sequence[Step], planner: Planner, ledger: Ledger) -> list[dict[str, Any]]:
     """One entry a stage; a stage is up to date when it and all before it have nothing to do."""
     entries: list[dict[str, Any]] = []
     current = True
     for step in steps:
         kept, rejected, errors = ledger.counts(step.name)
-        current = current and _up_to_date(step, runner)
+        current = current and _up_to_date(step, planner)
         entries.append(
             {
                 "name": step.name,
-                "in": len(runner.sources(step)),
+                "in": len(planner.sources(step)),
                 "kept": kept,
                 "rejected": rejected,
                 "error": errors,
@@ -49,8 +49,8 @@ def as_table(entries: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _up_to_date(step: Step, runner: Runner) -> bool:
+def _up_to_date(step: Step, planner: Planner) -> bool:
     try:
-        return runner.plan(step).empty
+        return planner.plan(step).empty
     except Trouble:  # a model file is missing: nothing can be up to date with it
         return False

@@ -61,4 +61,5 @@ class Step:
 
     def output(self, sample: Sample, within: str = "") -> str:
         """Where a kept picture goes, relative to the processed folder."""
-        return str(Path(self.folder, within, sample.label, files.output_name(sample.key)))
+        parts = (self.folder, within, sample.label, files.output_name(sample.key))
+        return "/".join(part for part in parts if part)

@@ -13,15 +13,15 @@ from pipeline.ledger import as_json, stamp
 from pipeline.sample import Decision, Outcome, Reject, Sample
 from pipeline.step import PictureStage, Step
 
-Task = tuple[Sample, str, bool]
-"""A picture, the stamp of where it comes from, and whether it goes on to the next stage at once."""
+Task = tuple[Sample, str, int]
+"""A picture, the stamp of where it comes from, and to how many later stages it goes on at once."""
 
 
 @dataclass(frozen=True)
 class Work:
     """Turns a sample into the stage's row for it; the file is in place before the row is known.
 
-    `then` is the next stage's work, for pictures that are better not decoded again for it.
+    `then` is a later stage's work, for pictures that are better not read and decoded again for it.
     """
 
     step: Step
@@ -30,7 +30,7 @@ class Work:
     then: Work | None = None
 
     def __call__(self, task: Task) -> list[Outcome]:
-        """Rows of this stage and, where the picture goes on, of the next one.
+        """Rows of this stage and, as far as the picture goes on, of the later ones.
 
         Only Reject is a verdict on the picture.
         """
@@ -46,7 +46,7 @@ class Work:
             return [outcome]
         written = result.at(self.processed / output, content)
         try:
-            return [outcome, *self.then((written, outcome.stamp, False))]
+            return [outcome, *self.then((written, outcome.stamp, onward - 1))]
         except Exception:  # to be had again, and told, when it is that stage's turn
             return [outcome]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -16,14 +17,17 @@ from stages.face_models import HAAR, installed, load_cascade
 if TYPE_CHECKING:
     import cv2
 
-LARGE = 6  # what part of the short side a face is at least that is searched first
+HUGE = 3  # what part of the short side a face is at least that costs next to nothing to find
+LARGE = 6  # what part of the short side a face is at least that is searched at full size
+ALIKE = 0.2  # how far apart two hits on one face may lie, in their sides (OpenCV's GROUP_EPS)
+NO_MORE = 0.6  # of a face's side: smaller hits lie too far from its edges to count for it
 
 
 @dataclass(frozen=True)
 class Faces:
     """Keep pictures with a face, and note where the largest one is."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     scale_factor: float = 1.3
     """Ratio between two sizes searched."""
     min_neighbors: int = 5
@@ -58,33 +62,60 @@ class Faces:
         return found
 
     def find(self, grey: NDArray[np.uint8], everyone: bool = False) -> list[list[int]]:
-        """Face boxes (left, top, width, height) of an H×W uint8 picture, largest first.
+        """Face boxes (left, top, width, height) of an H×W uint8 picture, largest first: those
+        seen by the time that the largest is known, or `everyone`'s.
 
-        Small windows are most of the search and seldom hold the face that matters, so faces of
-        at least a sixth of the short side come first, smaller ones only where there is none or
-        where `everyone` is wanted.
+        Small windows are most of the search, so they come last and, in a picture over `max_side`,
+        with it reduced.
         """
         if self.exact:
-            return self._search(grey, 0)
-        coarse = max(self.min_size, min(grey.shape) // LARGE)
-        boxes = [] if everyone else self._search(grey, coarse)
-        if boxes:
-            return boxes
+            return self._search(grey, 1, True)
+        if max(grey.shape) > self.max_side and not everyone:
+            boxes = self._search(grey, max(self.min_size, min(grey.shape) // LARGE))
+            if boxes:
+                return boxes
         small, ratio = _reduced(grey, self.max_side)
-        boxes = self._search(small, self.min_size)
+        boxes = self._search(small, self.min_size, everyone)
         return [[round(value * ratio) for value in box] for box in boxes]
 
-    def _search(self, grey: NDArray[np.uint8], smallest: int) -> list[list[int]]:
-        boxes = _cascade().detectMultiScale(
-            grey,
-            scaleFactor=self.scale_factor,
-            minNeighbors=self.min_neighbors,
-            minSize=(smallest, smallest),
-        )
-        return sorted(
-            ([int(value) for value in box] for box in boxes),
-            key=lambda box: (-box[2] * box[3], box),
-        )
+    def _search(
+        self, grey: NDArray[np.uint8], smallest: int, everyone: bool = False
+    ) -> list[list[int]]:
+        """As `find`, with windows of `smallest` pixels and more.
+
+        The hits of one size after the other are grouped as OpenCV does: all sizes together give
+        what detectMultiScale gives for them.
+        """
+        import cv2
+
+        cascade = _cascade()
+        short = min(grey.shape)
+        hits: list[list[int]] = []
+        boxes: list[list[int]] = []
+        for least, most in self._spans(short, cascade.getOriginalWindowSize()[0]):
+            enough = max(short // LARGE, NO_MORE * boxes[0][2]) if boxes and not everyone else 0
+            if most < max(smallest, enough):
+                break
+            sizes = (max(least, smallest),) * 2, (most, most)
+            found = cascade.detectMultiScale(grey, self.scale_factor, 0, 0, *sizes)
+            if len(found):
+                hits += np.asarray(found).tolist()
+                grouped = np.asarray(cv2.groupRectangles(hits, self.min_neighbors, ALIKE)[0])
+                boxes = sorted(grouped.tolist(), key=lambda box: (-box[2] * box[3], box))
+        return boxes
+
+    def _spans(self, short: int, window: int) -> Iterator[tuple[int, int]]:
+        """Sides of windows, from … to …, that are searched together: the largest, which cost next
+        to nothing, then one by one as detectMultiScale grows them from the cascade's own.
+        """
+        sizes = []
+        factor = 1.0
+        while (size := round(window * factor)) <= short:
+            sizes.append(size)
+            factor *= self.scale_factor
+        if together := [size for size in sizes if size >= short // HUGE]:
+            yield together[0], together[-1]
+        yield from ((size, size) for size in reversed(sizes) if size < short // HUGE)
 
 
 def _reduced(grey: NDArray[np.uint8], max_side: int) -> tuple[NDArray[np.uint8], float]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import cast
 
+from pipeline.pictures import decode
 from pipeline.sample import Image
 
 SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}  # Pillow's modes in the decoder's words
-STRAY = re.compile(r"data: [12] extraneous bytes before marker 0xd9")  # some cameras leave them
 JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
 COLOURS = {0xE0: b"JFIF\0", 0xEE: b"Adobe"}  # the application segments that tell the colour space
 START, END, SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
@@ -22,30 +20,16 @@ def decode_whole(data: bytes, mode: str) -> tuple[bytes, Image | None]:
     decoder does not know. Raises ValueError in the decoder's words.
     """
     try:
-        return data, _strictly(data, SPACES[mode])
+        return data, decode(data, SPACES[mode])
     except ValueError as error:
         if "subsampling" in str(error):
             return data, None
         complaint = error
     wrapped = wrap_anew(data)
     try:
-        return wrapped, _strictly(wrapped, SPACES[mode])
+        return wrapped, decode(wrapped, SPACES[mode])
     except ValueError:
         raise complaint from None
-
-
-def _strictly(data: bytes, space: str) -> Image:
-    """Decoded to the last block: where coded data are damaged, Pillow and OpenCV go on in silence,
-    and OpenCV hands out what it has even where it cannot go on.
-    """
-    import simplejpeg
-
-    try:
-        return cast(Image, simplejpeg.decode_jpeg(data, space))
-    except ValueError as error:
-        if not STRAY.search(str(error)):
-            raise
-        return cast(Image, simplejpeg.decode_jpeg(data, space, strict=False))
 
 
 def wrap_anew(data: bytes) -> bytes:

@@ -106,6 +106,20 @@ def test_the_exact_search_sees_all_that_the_published_one_sees() -> None:
     assert Faces(exact=True, min_size=200).find(picture) == seen.tolist()
 
 
+@pytest.mark.parametrize("neighbors", [0, 5])
+@pytest.mark.parametrize("factor", [1.1, 1.3, 2.0])
+def test_size_by_size_gives_what_opencv_gives_for_all_sizes(factor: float, neighbors: int) -> None:
+    picture = grey(np.hstack([scaled(512), np.pad(scaled(300), PADDING)]))
+    seen = load_cascade(installed(HAAR)).detectMultiScale(picture, factor, neighbors)
+    found = Faces(exact=True, scale_factor=factor, min_neighbors=neighbors).find(picture)
+    assert found and sorted(found) == sorted(np.asarray(seen).tolist())
+
+
+def test_all_faces_are_seen_where_all_are_wanted() -> None:
+    picture = grey(np.hstack([scaled(512), np.pad(scaled(300), PADDING)]))
+    assert [len(Faces().find(picture, everyone)) for everyone in (False, True)] == [1, 2]
+
+
 def test_fast_and_exact_search_agree_on_the_largest_face_of_photographs(photographs: Path) -> None:
     """Wherever the exact one finds a face wider than 15% of the short side."""
     pictures = sorted(photographs.rglob("*.jpg"))[::3]

@@ -175,6 +175,24 @@ def test_two_files_never_share_a_key(tmp_path: Path) -> None:
     assert len({found.key for found in files.find(tmp_path)}) == 2
 
 
+def test_copies_are_told_from_files_that_only_have_the_same_size(tmp_path: Path) -> None:
+    long = bytes(200_000)
+    for key, data in {
+        "a/1.jpg": b"one",
+        "a/2.jpg": b"two",
+        "a/3.jpg": b"three",
+        "b/1.jpg": b"one",
+        "b/2.jpg": b"one",
+        "b/4.jpg": long + b"4",
+        "b/5.jpg": long + b"5",
+        "b/6.jpg": long + b"4",
+        "loose.jpg": b"one",
+    }.items():
+        put(tmp_path / key, data)
+    os.mkfifo(tmp_path / "a" / "pipe.jpg")
+    assert files.copies(files.find(tmp_path)) == {"b/1.jpg", "b/2.jpg", "b/6.jpg"}
+
+
 def test_what_is_written_is_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
     path = tmp_path / "new" / "x.jpg"
     files.write(path, b"old")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import resource
 import shutil
 import struct
 import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,9 @@ def test_a_jpeg_that_opencv_gives_up_within_is_not_kept(tmp_path: Path) -> None:
     data = bytearray(saved(NOISE, "JPEG"))
     middle = (scan_of(data) + len(data)) // 2
     data[middle : middle + 4] = b"\xff\x22\x00\x02"  # no marker there is
-    assert decode(bytes(data)).shape == RGB.shape  # it hands out what it has
+    assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == RGB.shape
+    with pytest.raises(ValueError, match="0x22"):
+        decode(bytes(data))
     assert reason(tmp_path, bytes(data)) == "corrupt"
 
 
@@ -272,7 +276,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_want_of_memory_is_no_verdict_on_a_picture(tmp_path: Path) -> None:
+def wanting(folder: Path) -> int:
+    """How many pictures found too little memory; all others came through whole."""
     large = PICTURE.resize((3400, 3300))
     short = 0
     for form in ("JPEG", "PNG", "TIFF", "WEBP", "JPEG2000", "BMP", "AVIF", "HEIF"):
@@ -281,11 +286,17 @@ def test_want_of_memory_is_no_verdict_on_a_picture(tmp_path: Path) -> None:
         data = saved(picture, form, **OPTIONS.get(form, {}))
         for megabytes in (5, 20, 60):
             try:
-                kept = within(megabytes, partial(normalize, tmp_path, data))
+                kept = within(megabytes, partial(normalize, folder, data))
                 assert kept.image.shape[:2] == picture.size[::-1]
             except MemoryError:
                 short += 1
-    assert short > 8
+    return short
+
+
+def test_want_of_memory_is_no_verdict_on_a_picture(tmp_path: Path) -> None:
+    # in a process of its own: what other tests freed here would be there to be had
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        assert process.submit(wanting, tmp_path).result() > 8
 
 
 def test_a_bitmap_whose_spare_byte_is_nought_is_not_transparent(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pipeline.executors import Executor, Processes, Serial
 from pipeline.ledger import Ledger
 from pipeline.pictures import decode, encode
 from pipeline.runner import Runner
-from pipeline.sample import Reject, Sample
+from pipeline.sample import Image, Reject, Sample
 from pipeline.step import PictureStage, Step
 from pipeline.trouble import Trouble
 from stages.dedupe import Dedupe
@@ -118,8 +118,8 @@ class Home:
         with Ledger(processed / "ledger.sqlite") as ledger, executor or Serial() as running:
             runner = Runner(self.path / "raw", processed, ledger, running, say or said.append)
             wanted = steps or chain(self.log)
-            for step, after in zip(wanted, [*wanted[1:], None], strict=True):
-                runner.run(step, None if one_by_one else after)
+            for place, step in enumerate(wanted):
+                runner.run(step, () if one_by_one else wanted[place + 1 :])
         return said
 
     def calls(self) -> list[str]:
@@ -395,8 +395,8 @@ def test_going_on_at_once_comes_to_the_same_as_stage_after_stage(tmp_path: Path)
         for number in range(12):
             path = home.put(f"{'ab'[number % 2]}/{number}.jpg", picture(number, 8 + 20 * number))
             os.utime(path, ns=(10**18, 10**18))
-        home.put("a/empty.jpg", b"")
-        os.utime(home.path / "raw" / "a" / "empty.jpg", ns=(10**18, 10**18))
+        for key, data in (("a/empty.jpg", b""), ("b/copy.jpg", picture(8, 168))):
+            os.utime(home.put(key, data), ns=(10**18, 10**18))
     steps = chain(str(tmp_path / "calls"))
     for home, one_by_one in zip(homes, (False, True), strict=True):
         home.run(steps, one_by_one=one_by_one)
@@ -406,6 +406,46 @@ def test_going_on_at_once_comes_to_the_same_as_stage_after_stage(tmp_path: Path)
     assert sorted(called) == sorted(2 * list(set(called)))
 
 
+def test_what_a_whole_set_stage_leaves_out_leaves_the_later_stages_too(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.put("a/2.jpg", picture(1))
+    home.run()
+    home.put("a/1.jpg", picture(1))  # no copy of one that is new as well, so it goes all the way
+    home.calls()
+    home.run()
+    assert "lips a/1.jpg" in home.calls()
+    assert home.rows("key", "stage = 'lips'") == [("a/1.jpg",)]
+    pictures = [path.name for path in (tmp_path / "processed/lips").rglob("*.jpg")]
+    assert pictures == [home.output("lips", "a/1.jpg").name]
+    before = home.tree()
+    home.put("a/3.jpg", picture(1))
+    home.run()
+    assert "lips a/3.jpg" in home.calls()
+    assert home.rows("key", "stage = 'lips'") == [("a/1.jpg",)]
+    assert home.tree().keys() - before.keys() == {
+        f"processed/{home.output(stage, 'a/3.jpg').relative_to(tmp_path / 'processed')}"
+        for stage in ("take", "mark")
+    }
+
+
+def test_a_picture_is_decoded_once_on_its_way_through_all_stages(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = 0
+
+    def counted(data: bytes) -> Image:
+        nonlocal decoded
+        decoded += 1
+        return decode(data)
+
+    monkeypatch.setattr("pipeline.pictures.decode", counted)
+    home.put("a/5.jpg", picture(5))
+    home.calls()
+    home.run(say=lambda line: None)
+    assert home.calls() == ["lips a/5.jpg", "mark a/5.jpg", "take a/5.jpg"]
+    assert decoded == 0  # `take` has decoded it, with the name it imported
+
+
 def test_what_was_decoded_goes_on_only_where_the_file_holds_the_same(tmp_path: Path) -> None:
     path = put(tmp_path / "1.jpg", picture(1))
     sample = Sample("a/1.jpg", "a", path)
@@ -413,6 +453,8 @@ def test_what_was_decoded_goes_on_only_where_the_file_holds_the_same(tmp_path: P
     marked = sample.with_facts(mean=3).at(tmp_path / "2.jpg", "d1")
     assert marked.image is sample.image
     assert (marked.file.name, marked.digest, marked.facts) == ("2.jpg", "d1", {"mean": 3})
+    taken = sample.with_bytes(picture(1), sample.image).at(tmp_path / "2.jpg", "d1")
+    assert taken.image is sample.image and (taken.encoded, taken.pixels) == (None, None)
     brighter = sample.with_image(sample.image // 2 + 128).at(path, "d2")
     assert np.array_equal(brighter.image, decode(path.read_bytes()))
 
