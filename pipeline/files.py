@@ -11,17 +11,16 @@ import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from pipeline.trouble import Trouble
 
 SPLITS = ("train", "val", "test")
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A file below the raw folder; `refusal` is the reason why it must not be opened."""
 
     key: str
@@ -128,7 +127,7 @@ def without_clashes(found: Iterable[Found]) -> dict[str, Found]:
     by_key: dict[str, Found] = {}
     for file in found:
         name = (file.label, output_name(file.key))
-        by_key[file.key] = replace(file, refusal="name_clash") if name in taken else file
+        by_key[file.key] = file._replace(refusal="name_clash") if name in taken else file
         taken.add(name)
     return by_key
 

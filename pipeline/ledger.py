@@ -7,9 +7,8 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.files import digest
 from pipeline.sample import Facts, Outcome, Sample
@@ -27,8 +26,7 @@ CREATE TABLE IF NOT EXISTS made_with (stage TEXT PRIMARY KEY, settings TEXT NOT 
 """
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(NamedTuple):
     """What the ledger remembers of a row, as far as the up-to-date rule needs it."""
 
     source: str

@@ -18,8 +18,6 @@ VIDEOS = (
     (0, b"\x1aE\xdf\xa3"), (8, b"AVI "), (0, b"FLV\x01"), (0, b"\x00\x00\x01\xba"), (0, b"OggS"),
     (0, b"0&\xb2u\x8ef\xcf\x11"), (4, b"moov"), (4, b"mdat"), (4, b"wide"),
 )  # fmt: skip
-PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"heim", b"mif1", b"msf1")
-
 
 Asked = tuple[Sample, str]
 """A picture or video, and the reason why it must not be opened (mostly "")."""
@@ -85,12 +83,14 @@ def _listed(path: Path) -> Iterator[Asked]:
 
 def is_video(path: Path) -> bool:
     """Whether a file begins as one of the video containers that are opened."""
+    from stages.reading import BRANDS
+
     try:
         with open(path, "rb") as file:
             head = file.read(16)
     except OSError:
         return False  # reading it as a picture will say why
     if head[4:8] == b"ftyp":
-        return head[8:12] not in PICTURE_BRANDS
+        return head[8:12] not in BRANDS
     transport_stream = head[:1] == b"G" and path.suffix.lower() in (".ts", ".mts", ".m2ts")
     return transport_stream or any(head[at : at + len(sign)] == sign for at, sign in VIDEOS)

@@ -36,7 +36,10 @@ BEGINNINGS = (
     b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+",
     b"\x00\x00\x01\x00", b"\x00\x00\x00\x0cjP", b"\xff\x4f\xff\x51",
 )  # fmt: skip
-BRANDS = (b"avif", b"avis", b"heic", b"heim", b"heis", b"heix", b"hevc", b"hevm", b"mif1", b"msf1")
+BRANDS = (
+    b"avif", b"avis", b"heic", b"heim", b"heis", b"heix", b"hevc", b"hevm", b"hevx", b"mif1",
+    b"msf1",
+)  # fmt: skip
 """Still pictures among the files that begin as MP4 films do."""
 ICON = b"\0\0\1\0"
 COMPLAINTS = (

@@ -13,6 +13,7 @@ from pipeline.sample import Image
 from pipeline.tables import csv_text
 from pipeline.trouble import Trouble
 from stages.portrait import POSES, Points, portrait, warp
+from stages.video_file import VideoFile
 
 SCRIPT = (  # a second each
     "none", "none", "smile", "smile", "pouting", "pouting", "nobody",
@@ -31,18 +32,14 @@ def write_video(
     takes to become the next. The label is empty in the seconds without a face. Raises Trouble
     where OpenCV cannot write it.
     """
-    import cv2
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".new-{path.name}")
-    code = cv2.VideoWriter.fourcc(*"mp4v")
-    writer = cv2.VideoWriter(str(beside), cv2.CAP_FFMPEG, code, RATE, (WIDTH, HEIGHT))
-    if not writer.isOpened():
-        raise Trouble(f"{path} cannot be written as a video: give --no-video to do without")
+    try:
+        video = VideoFile(path, RATE, WIDTH, HEIGHT)
+    except Trouble as trouble:
+        raise Trouble(f"{trouble}: give --no-video to do without") from trouble
     for frame in frames(seed, script, change):
-        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    writer.release()
-    beside.replace(path)
+        video.write(frame)
+    video.finish()
     rows = [[second, label.replace("nobody", "")] for second, label in enumerate(script)]
     files.write(path.with_suffix(".csv"), csv_text(["second", "label"], rows))
 

@@ -11,9 +11,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
 from tqdm import tqdm
 
 from pipeline import files
@@ -22,6 +21,7 @@ from pipeline.trouble import Trouble, Usage
 from stages.answers import Answer
 from stages.frames import Ahead, Source
 from stages.tracking import Smooth, Tracker
+from stages.video_file import VideoFile
 
 if TYPE_CHECKING:
     from stages.predict import Predict, Predictor
@@ -135,7 +135,7 @@ class Screen:
         self._path = path
         self._landmarks = settings.landmarks
         self._show = settings.show
-        self._writer: Any = None
+        self._video: VideoFile | None = None
         self._thread = ThreadPoolExecutor(1, "draw")
         self._waiting: deque[Future[Image]] = deque()
         self.closed = False
@@ -148,9 +148,8 @@ class Screen:
         import cv2
 
         self._thread.shutdown()
-        if self._writer is not None and self._path is not None:
-            self._writer.release()
-            _beside(self._path).replace(self._path)
+        if self._video is not None:
+            self._video.finish()
         if self._show:
             cv2.destroyAllWindows()
         while self._waiting:
@@ -164,35 +163,20 @@ class Screen:
             return
         self._waiting.append(self._thread.submit(self._drawn, image, answers))
         if self._show:
-            cv2.imshow("predict", self._waiting.popleft().result())
+            drawn = self._waiting.popleft().result()
+            cv2.imshow("predict", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
             self.closed = cv2.waitKey(1) & 0xFF == ord("q")
         elif len(self._waiting) > WAITING:
             self._waiting.popleft().result()
 
     def _drawn(self, image: Image, answers: Sequence[Answer]) -> Image:
-        """The annotated frame in BGR; it is in the video file by then."""
-        import cv2
-
+        """The annotated frame, H×W×3 uint8 RGB; it is in the video file by then."""
         from stages.drawing import annotated, marks
 
-        drawn = cv2.cvtColor(annotated(image, marks(answers, self._landmarks)), cv2.COLOR_RGB2BGR)
+        drawn = annotated(image, marks(answers, self._landmarks))
         if self._path is not None:
-            self._write(self._path, drawn)
-        return np.asarray(drawn, np.uint8)
-
-    def _write(self, path: Path, drawn: Any) -> None:
-        import cv2
-
-        if self._writer is None:
-            height, width = drawn.shape[:2]
-            code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(
-                str(_beside(path)), cv2.CAP_FFMPEG, code, self._rate, (width, height)
-            )
-            if not self._writer.isOpened():
-                raise Trouble(f"{path}: no video of {width}×{height} can be written")
-        self._writer.write(drawn)
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".new-{path.name}")
+            if self._video is None:
+                height, width = drawn.shape[:2]
+                self._video = VideoFile(self._path, self._rate, width, height)
+            self._video.write(drawn)
+        return drawn

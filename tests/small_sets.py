@@ -46,7 +46,7 @@ def crops(counts: Sequence[int], seed: int = 0) -> Crops:
         Sample(f"{FOUR[place]}/{number:03d}.png", FOUR[place], Path("nowhere"))
         for number, place in enumerate(classes)
     ]
-    pictures = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    pictures = torch.from_numpy(images).permute(0, 3, 1, 2)
     return Crops(pictures, torch.tensor(classes), samples)
 
 

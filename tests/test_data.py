@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 from small_sets import ALONE, put
 
 SCRIPT = """
@@ -18,9 +19,9 @@ from stages.training.loop import fit
 from stages.training.recipes import Recipe
 
 folder = Path(sys.argv[1])
-files = sorted(folder.rglob("*.png"))
+files = sorted(folder.rglob("*.jpg"))
 labels = ["none", "smile"]
-samples = [Sample(f"{n}.png", f.parent.name, f) for n in range(80) for f in files]
+samples = [Sample(f"{n}.jpg", f.parent.name, f) for n in range(80) for f in files]
 recipe, cpu = Recipe(epochs=1, batch=32, rotate=0, colour=0), torch.device("cpu")
 fit(recipe, 0, load(samples[:64], labels, 320), None, labels, cpu)  # all that is loaded late
 
@@ -40,6 +41,8 @@ print(state.epoch, crops.pictures.nbytes)
 
 def test_a_set_larger_than_the_allowed_memory_trains(tmp_path: Path) -> None:
     put(tmp_path, {"none": 5, "smile": 5})
+    for path in list(tmp_path.rglob("*.png")):
+        cv2.imwrite(str(path.with_suffix(".jpg")), cv2.imread(str(path)))
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, env=ALONE
     )

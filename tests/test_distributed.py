@@ -22,15 +22,17 @@ from stages.training.models import build
 from stages.training.recipes import Recipe
 
 TRAIN, VAL = {"none": 23, "openmouth": 18}, {"none": 7, "openmouth": 6}
-RECIPE = ("--epochs", "2", "--batch", "13", "--lr", "0.02", "--name", "run")  # 13, 13, 13, 2
+BATCHES = ("--epochs", "2", "--batch", "13")  # 13, 13, 13, 2
+RECIPE = (*BATCHES, "--optimizer", "sgd", "--lr", "0.02", "--name", "run")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
-PLAIN = {"epochs": 2, "batch": 13, "lr": 0.02}
+PLAIN = {"epochs": 2, "batch": 13, "optimizer": "sgd", "lr": 0.02}
 RECIPES: dict[str, dict[str, Any]] = {
     "plain": PLAIN,
     "weights": {**PLAIN, "balance": "weights"},
     "frozen": {**PLAIN, "freeze": True},
     "thawed": {**PLAIN, "freeze": True, "unfreeze_at": 2},
+    "committee": {**PLAIN, "model": "committee"},
 }
 SCRIPT = "import sys, test_distributed; test_distributed.fit_all(sys.argv[1])"
 

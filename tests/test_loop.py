@@ -134,7 +134,7 @@ def test_constant_is_constant() -> None:
     assert {learning_rate(recipe, epoch, epoch + 0.3) for epoch in range(8)} == {0.003}
 
 
-@pytest.mark.parametrize("name", ["simpleconv3", "resnet9"])
+@pytest.mark.parametrize("name", ["simpleconv3", "committee", "resnet9"])
 def test_a_seed_names_the_weights_to_the_bit(name: str) -> None:
     recipe = Recipe(model=name, epochs=2, batch=16, input_size=48, blur=1.0, erase=0.5)
 

@@ -16,7 +16,7 @@ from torchvision import models as torchvision_models
 
 from pipeline.trouble import Trouble, Usage
 from stages.training.loop import fit
-from stages.training.models import build, head_of, resnet9, simpleconv3
+from stages.training.models import build, committee, head_of, resnet9, simpleconv3
 from stages.training.recipes import RECIPES, Recipe
 
 CPU = torch.device("cpu")
@@ -59,6 +59,18 @@ def test_simpleconv3_has_the_published_number_of_parameters() -> None:
     linear = (1200 + 1) * 1200 + (1200 + 1) * 128 + (128 + 1) * 4
     total = sum(one.numel() for one in simpleconv3(4).parameters())
     assert total == convolutions + linear == 1_608_980
+
+
+def test_a_committee_answers_with_the_mean_of_its_members_shares() -> None:
+    network = committee(3)
+    seen = torch.rand(4, 3, 48, 48)
+    assert network(seen).shape == (4, 5, 3)
+    network.eval()
+    shares = torch.stack([member(seen).softmax(1) for member in network.members]).mean(0)
+    assert torch.allclose(network(seen).softmax(1), shares, atol=1e-6)
+    assert torch.allclose(network(seen).exp(), shares, atol=1e-6)
+    first = [next(member.parameters()) for member in network.members]
+    assert not torch.equal(first[0], first[1])
 
 
 @pytest.mark.parametrize("side", [32, 64])

@@ -12,6 +12,7 @@ pictures, to a level of rounding, on any device and on any number of processes.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -134,38 +135,46 @@ def _random_rectangles(count: int, recipe: Recipe, generator: torch.Generator) -
     return torch.stack([top, left, height * chosen, width], dim=1)
 
 
-def apply(pictures: Tensor, what: Draw, recipe: Recipe) -> Tensor:
-    """N×3×H×W uint8 pictures as the network sees them: N×3×S×S float32, normalized, the colours
-    of a pixel side by side in memory (channels last), which convolutions are fastest with.
+def apply(pictures: Tensor | Sequence[Tensor], what: Draw, recipe: Recipe) -> Tensor:
+    """N×3×H×W uint8 pictures (or N of 3×H×W) as the network sees them: N×3×S×S float32,
+    normalized, the colours of a pixel side by side in memory (channels last), which convolutions
+    are fastest with.
     """
+    one_by_one = what.top.device.type == "cpu" and not what.whole.any()
     if what.angle.any():
-        pictures = rotate(pictures.float(), what.angle).round_().byte()
-    one_by_one = pictures.device.type == "cpu" and not what.whole.any()
-    seen = (cut if one_by_one else resized)(pictures, what, recipe.input_size)
-    seen = torch.where(what.mirrored[:, None, None, None], seen.flip(3), seen).float().div_(255)
+        pictures = rotate(_together(pictures).float(), what.angle).round_().byte()
+    if one_by_one:
+        seen = cut(pictures, what, recipe.input_size)
+    else:
+        seen = resized(_together(pictures), what, recipe.input_size)
+    seen = torch.where(what.mirrored[:, None, None, None], seen.flip(3), seen).float()
     if what.sigma.any():
         weights = blur_weights(what.sigma, recipe.input_size)[:, None]
         seen = weights @ seen @ weights.mT
     if (what.colour != 1).any():
-        seen = recolour(seen, what.colour)
+        seen = recolour(seen.div_(255), what.colour).mul_(255)
     mean, deviation = (
         torch.tensor(values, device=seen.device)[:, None, None]
         for values in NORMALIZATION[recipe.normalization]
     )
-    seen = seen.contiguous(memory_format=torch.channels_last).sub_(mean).div_(deviation)
+    seen = seen.contiguous(memory_format=torch.channels_last)
+    seen = torch.addcmul(-mean / deviation, seen, 1 / (255 * deviation))
     return erase(seen, what.erased) if what.erased[:, 2].any() else seen
 
 
-def cut(pictures: Tensor, what: Draw, size: int) -> Tensor:
+def _together(pictures: Tensor | Sequence[Tensor]) -> Tensor:
+    return pictures if isinstance(pictures, Tensor) else torch.stack(list(pictures))
+
+
+def cut(pictures: Iterable[Tensor], what: Draw, size: int) -> Tensor:
     """The boxes at size×size, uint8, picture by picture: on a CPU, reading no more than a box and
     torch's whole-number arithmetic save more than a batch would.
     """
-    seen = pictures.new_empty(len(pictures), 3, size, size)
-    seen = seen.contiguous(memory_format=torch.channels_last)
     boxes = torch.stack([what.top, what.left, what.height, what.width], dim=1).long().tolist()
-    for place, (top, left, height, width) in enumerate(boxes):
-        box = pictures[place : place + 1, :, top : top + height, left : left + width]
-        seen[place] = F.interpolate(box, (size, size), mode="bilinear", antialias=True)[0]
+    seen = torch.empty(len(boxes), size, size, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
+    for place, picture, (top, left, height, width) in zip(seen, pictures, boxes, strict=True):
+        box = picture[None, :, top : top + height, left : left + width]
+        place.copy_(F.interpolate(box, (size, size), mode="bilinear", antialias=True)[0])
     return seen
 
 

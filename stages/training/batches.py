@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -17,7 +14,6 @@ from stages.training.distributed import World
 from stages.training.recipes import Recipe
 
 PICTURES, VALUES = 256, 4_000_000  # made ready at once, at most
-AHEAD = 2  # groups of batches
 
 
 @dataclass(frozen=True)
@@ -33,11 +29,13 @@ class Source:
     def __len__(self) -> int:
         return len(self.classes)
 
-    def take(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures and classes of some places, on the device."""
+    def take(self, places: Tensor) -> tuple[Tensor | Sequence[Tensor], Tensor]:
+        """Pictures and classes of some places, on the device; on a CPU nothing is copied."""
         classes = self.classes[places].to(self.device, non_blocking=True)
+        if self.device.type == "cpu":
+            return [self.pictures[place] for place in places.tolist()], classes
         if self.pictures.device == self.device:
-            return self.pictures.index_select(0, places.to(self.device)), classes
+            return self.pictures[places.to(self.device)], classes
         return self.pictures[places].pin_memory().to(self.device, non_blocking=True), classes
 
     def order(self, recipe: Recipe, generator: torch.Generator) -> list[Tensor]:
@@ -63,23 +61,12 @@ def prepared(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """What the network sees of each batch, this process's part of it, and its classes.
 
-    A thread makes them ready, several small batches at once, while earlier ones are in use.
+    Several small batches are made ready at once. A thread for it would fight the network's own
+    over the cores of a CPU; a GPU works on while the next ones are made ready.
     """
     together = max(1, min(PICTURES, VALUES // (3 * recipe.input_size**2)) // recipe.batch)
-    groups = iter([batches[at : at + together] for at in range(0, len(batches), together)])
-    with ThreadPoolExecutor(1, "prepare") as thread:
-
-        def begun(count: int) -> list[Future[list[tuple[Tensor, Tensor]]]]:
-            return [
-                thread.submit(_prepare, crops, group, recipe, generator, world)
-                for group in islice(groups, count)
-            ]
-
-        waiting = deque(begun(AHEAD))
-        while waiting:
-            ready = waiting.popleft().result()
-            waiting.extend(begun(1))
-            yield from ready
+    for at in range(0, len(batches), together):
+        yield from _prepare(crops, batches[at : at + together], recipe, generator, world)
 
 
 def _prepare(

@@ -151,7 +151,9 @@ def _epoch(
         state.optimizer.zero_grad(set_to_none=True)
         (losses.sum() * world.size / len(batch)).backward()
         state.optimizer.step()
-        right = (logits.detach().argmax(1) == target).sum()
+        right = (
+            logits.detach().view(len(target), -1, logits.shape[-1]).mean(1).argmax(1) == target
+        ).sum()
         total += torch.stack([losses.detach().sum(), right])
         bar.update(len(batch))
     loss, accuracy = (world.sum(total) / len(crops)).tolist()
@@ -161,12 +163,15 @@ def _epoch(
 
 
 def _losses(logits: Tensor, target: Tensor, crops: Source, recipe: Recipe) -> Tensor:
-    """Cross entropy of each picture."""
+    """Cross entropy of each picture; of a committee (N×members×labels) the mean over members."""
     weight = crops.label_weights.to(logits.device) if recipe.balance == "weights" else None
+    if logits.ndim == 3:
+        logits, target = logits.mT, target[:, None].expand(-1, logits.shape[1])
     smoothing = recipe.label_smoothing
-    return F.cross_entropy(
+    losses = F.cross_entropy(
         logits, target, weight=weight, label_smoothing=smoothing, reduction="none"
     )
+    return losses.mean(1) if losses.ndim == 2 else losses
 
 
 def _autocast(device: torch.device) -> torch.autocast:

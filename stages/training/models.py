@@ -1,7 +1,8 @@
-"""Networks by name: simpleconv3, resnet9, and all of torchvision's with a head for our labels."""
+"""Networks by name: our own, and all of torchvision's with a head for our labels."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
@@ -64,7 +65,35 @@ def resnet9(labels: int) -> nn.Sequential:
     )
 
 
-OWN: dict[str, Callable[[int], nn.Module]] = {"simpleconv3": simpleconv3, "resnet9": resnet9}
+class Committee(nn.Module):
+    """Networks that learn side by side, each from first weights of its own, and answer as one.
+
+    In training N×members×labels logits; else N×labels, the logarithm of the mean of their shares.
+    """
+
+    def __init__(self, *members: nn.Module) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = torch.stack([member(x) for member in self.members], dim=1)
+        if self.training:
+            return logits
+        return logits.log_softmax(2).logsumexp(1) - math.log(len(self.members))
+
+
+def committee(labels: int) -> Committee:
+    """Five times simpleconv3: what one of a few pictures makes of the rest differs from network to
+    network, their mean less.
+    """
+    return Committee(*(simpleconv3(labels) for _ in range(5)))
+
+
+OWN: dict[str, Callable[[int], nn.Module]] = {
+    "simpleconv3": simpleconv3,
+    "committee": committee,
+    "resnet9": resnet9,
+}
 
 
 def build(recipe: Recipe, labels: int, start: bool = True) -> nn.Module:

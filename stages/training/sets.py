@@ -25,7 +25,7 @@ def load_sets(context: Context, fingerprint: str, side: int) -> tuple[dict[str, 
             raise Trouble(f"{sample.key}: label {sample.label!r} has no pictures to train on")
     cache = context.processed / "cache"
     sets = {
-        split: load(members, labels, side, cache / f"{split}-{side}-{fingerprint}.npy")
+        split: load(members, labels, side, cache / f"{split}-{side}px-{fingerprint}.npy")
         for split, members in samples.items()
     }
     return sets, labels
