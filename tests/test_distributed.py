@@ -23,7 +23,8 @@ from stages.training.recipes import Recipe
 
 TRAIN, VAL = {"none": 23, "openmouth": 18}, {"none": 7, "openmouth": 6}
 BATCHES = ("--epochs", "2", "--batch", "13")  # 13, 13, 13, 2
-RECIPE = (*BATCHES, "--optimizer", "sgd", "--lr", "0.02", "--name", "run")
+# With this seed no activation lies so near to nought that rounding decides whether ReLU lets it by.
+RECIPE = (*BATCHES, "--optimizer", "sgd", "--lr", "0.02", "--seed", "1", "--name", "run")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
 PLAIN = {"epochs": 2, "batch": 13, "optimizer": "sgd", "lr": 0.02}

@@ -169,13 +169,13 @@ def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
         ("--input-size", "0"),
         ("--resize", "0"),
         ("--label-smoothing", "2"),
-        ("--momentum", "0"),  # Nesterov's form needs one
+        ("--optimizer", "sgd", "--momentum", "0"),  # Nesterov's form needs one
         ("--patience", "-1"),
         ("--colour", "-1"),
     ],
 )
 def test_senseless_settings_give_code_2(
-    trained: Path, capsys: pytest.CaptureFixture[str], flag: tuple[str, str]
+    trained: Path, capsys: pytest.CaptureFixture[str], flag: tuple[str, ...]
 ) -> None:
     assert main(["train", *flags(trained), "--name", "senseless", *flag]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -151,9 +151,8 @@ def _epoch(
         state.optimizer.zero_grad(set_to_none=True)
         (losses.sum() * world.size / len(batch)).backward()
         state.optimizer.step()
-        right = (
-            logits.detach().view(len(target), -1, logits.shape[-1]).mean(1).argmax(1) == target
-        ).sum()
+        answers = logits.detach().mean(1) if logits.ndim == 3 else logits.detach()
+        right = (answers.argmax(1) == target).sum()
         total += torch.stack([losses.detach().sum(), right])
         bar.update(len(batch))
     loss, accuracy = (world.sum(total) / len(crops)).tolist()
