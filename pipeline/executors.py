@@ -162,7 +162,9 @@ class Processes:
 
 
 def _start_worker(memory: float, parent: int) -> None:
-    """Ctrl-C is the parent's to handle, one process uses one core, and none outlives the parent."""
+    """Ctrl-C is the parent's to handle, one process uses one core, none outlives the parent, and
+    what decoders print of themselves, past Python, does not run through the progress bar.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     limit = int(memory * 1e9)
@@ -171,6 +173,7 @@ def _start_worker(memory: float, parent: int) -> None:
     import cv2
 
     cv2.setNumThreads(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _end_with(parent: int) -> None:
