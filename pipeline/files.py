@@ -18,6 +18,7 @@ from typing import NamedTuple
 from pipeline.trouble import Trouble
 
 SPLITS = ("train", "val", "test")
+HALF = ".new-"  # what the names of half-written files begin with
 
 
 class Found(NamedTuple):
@@ -184,12 +185,15 @@ def link(source: Path, path: Path) -> None:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f".new-{os.getpid()}-{path.name}")
+    return path.with_name(f"{HALF}{os.getpid()}-{path.name}")
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Keep a folder to one process; raises Trouble, which says who has it or why not."""
+    """Keep a folder to one process; raises Trouble, which says who has it or why not.
+
+    Where that process ends in Trouble, what its workers had half written is removed.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
@@ -205,7 +209,12 @@ def hold(folder: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        yield
+        try:
+            yield
+        except Trouble:
+            for half in folder.rglob(f"{HALF}[0-9]*"):
+                half.unlink(missing_ok=True)
+            raise
 
 
 def pictures_in(folder: Path) -> set[str]:
@@ -215,7 +224,7 @@ def pictures_in(folder: Path) -> set[str]:
         f"{path}/{name}"[skip:]
         for path, _, names in os.walk(folder)
         for name in names
-        if name.endswith(".jpg") or name.startswith(".new-")
+        if name.endswith(".jpg") or name.startswith(HALF)
     }
 
 

@@ -77,9 +77,11 @@ class Runner:
     def _need(self, step: Step, plan: Plan) -> str:
         """How much room there is, and how much a step still takes by what it took so far."""
         free = shutil.disk_usage(self._processed).free / 1e6
-        files_made = list((self._processed / step.folder).rglob("*.jpg"))
-        left = len(plan.sources) - len(self._ledger.done(step.name))
-        each = sum(one.stat().st_size for one in files_made) / max(1, len(files_made))
+        done = self._ledger.done(step.name)
+        left = len(plan.sources) - len(done)
+        made = [self._processed / row.output for row in done.values() if row.output]
+        sizes = [path.stat().st_size for path in made if path.exists()]
+        each = sum(sizes) / max(1, len(sizes))
         missing = max(0.0, left * each / 1e6 - free)
         about = f", about {missing:,.1f} MB too little" if missing else ""
         return (

@@ -24,6 +24,7 @@ from pipeline.__main__ import main
 from pipeline.executors import Processes
 from pipeline.sample import Sample
 from pipeline.step import Step
+from pipeline.trouble import Trouble
 
 WHOLE = ("--region", "whole")  # no face model is needed
 MOUNT = ctypes.CDLL(None, use_errno=True)
@@ -121,6 +122,26 @@ def test_a_full_disk_is_said_leaves_no_half_file_and_the_run_goes_on_when_there_
         rows, tree = home.rows(), home.tree()
     assert main(["split", *words, "--workers", "0"]) == 0
     assert (home.rows(), home.tree()) == (rows, tree)
+
+
+@dataclass(frozen=True)
+class Brim(Take):
+    """Finds the disk full at one picture, while a file beside comes and goes."""
+
+    def __call__(self, sample: Sample) -> Sample:
+        if sample.key == "a/2.jpg":
+            folder = sample.file.parents[2] / "processed" / "taken" / "a"
+            (folder / ".new-1-9.jpg").symlink_to("gone")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().__call__(sample)
+
+
+def test_a_file_that_goes_while_the_room_is_reckoned_changes_nothing(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for name in "0123":
+        home.put(f"a/{name}.jpg", picture(int(name)))
+    with pytest.raises(Trouble, match=r"MB are free for the 2 pictures that take has to do"):
+        home.run([Step("take", Brim(), "taken", None)])
 
 
 def source(home: Home, output: Path) -> Sequence[str]:

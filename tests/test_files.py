@@ -245,6 +245,15 @@ def test_the_second_holder_is_told_who_has_the_folder(tmp_path: Path) -> None:
         pass
 
 
+def test_trouble_leaves_nothing_half_written_behind_and_all_else_as_it_was(tmp_path: Path) -> None:
+    halves = [put(tmp_path / name) for name in (".new-12-x.jpg", "a/b/.new-345-y.jpg")]
+    others = [put(tmp_path / name) for name in ("a/x.jpg", "a/.new-predictions.csv")]
+    with pytest.raises(Trouble, match="the disk is full"), files.hold(tmp_path):
+        raise Trouble("the disk is full")
+    assert not any(half.exists() for half in halves)
+    assert all(other.exists() for other in others)
+
+
 def test_a_holder_in_another_process_is_named_and_its_death_frees_the_folder(
     tmp_path: Path,
 ) -> None:
