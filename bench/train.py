@@ -9,9 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
+from subprocess import PIPE
 
 import plain_loop
 import torch
@@ -20,9 +24,29 @@ from torch.nn import functional as F
 from pipeline.__main__ import main as pipeline
 from pipeline.ledger import Ledger
 from stages.training.data import Crops, load
-from stages.training.loop import Numbers, State, device_of, fit
+from stages.training.devices import device_of
+from stages.training.loop import Numbers, State, fit
 from stages.training.models import simpleconv3
 from stages.training.recipes import RECIPES, Recipe
+
+
+@dataclass(frozen=True)
+class Data:
+    """Crops by split, and the labels."""
+
+    crops: dict[str, Crops]
+    labels: list[str]
+
+    @classmethod
+    def of(cls, processed: Path, side: int = 0) -> Data:
+        with Ledger(processed / "ledger.sqlite") as ledger:
+            samples = list(ledger.samples("split", processed))
+        labels = sorted({one.label for one in samples})
+        members = {
+            name: [one for one in samples if one.file.parent.parent.name == name]
+            for name in ("train", "val")
+        }
+        return cls({name: load(some, labels, side) for name, some in members.items()}, labels)
 
 
 class Clock:
@@ -40,15 +64,16 @@ class Clock:
         self.epochs.append((time.monotonic() - self._began, numbers))
 
 
-def ours(recipe: Recipe, sets: dict[str, Crops], labels: list[str], device: torch.device) -> Clock:
+def ours(recipe: Recipe, data: Data, device: torch.device) -> Clock:
     clock = Clock()
-    fit(recipe, 0, sets["train"], sets["val"], labels, device, clock)
+    fit(recipe, 0, data.crops["train"], data.crops["val"], data.labels, device, clock)
     return clock
 
 
-def matrix_work(recipe: Recipe, labels: int, device: torch.device, steps: int = 60) -> float:
+def matrix_work(processed: Path, device: torch.device, steps: int = 60) -> float:
     """Pictures a second of the network alone: forward, backward and step on one resident batch."""
-    network = simpleconv3(labels).to(device)
+    recipe = RECIPES["classic"]
+    network = simpleconv3(len(Data.of(processed).labels)).to(device)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
     seen = torch.randn(recipe.batch, 3, 48, 48, device=device)
     target = torch.zeros(recipe.batch, dtype=torch.int64, device=device)
@@ -64,23 +89,36 @@ def matrix_work(recipe: Recipe, labels: int, device: torch.device, steps: int = 
     return recipe.batch / statistics.median(times)
 
 
-def compare_rates(
-    dataset: Path, sets: dict[str, Crops], labels: list[str], device: torch.device
-) -> None:
-    """Pictures a second of both, in turn, so that a drifting machine is fair to both."""
-    classic = replace(RECIPES["classic"], epochs=5)
-    count = len(sets["train"])
-    rates: dict[str, list[float]] = {"plain": [], "ours": []}
-    for _ in range(3):
-        last = list(plain_loop.train(dataset, 3, classic.batch, device))
-        rates["plain"].append(count * 2 / (last[-1].seconds - last[0].seconds))
-        clock = ours(classic, sets, labels, device)
-        rates["ours"].append(count * 4 / (clock.epochs[-1][0] - clock.epochs[0][0]))
-    floor = matrix_work(classic, len(labels), device)
-    plain, fast = (statistics.median(rates[name]) for name in ("plain", "ours"))
-    print(f"same network, batch and augmentation, median of 3: plain {plain:,.0f} pictures/s,")
+def plain_rate(processed: Path, device: torch.device) -> float:
+    """Pictures a second of the plain loop, its first epoch aside."""
+    count = len(Data.of(processed).crops["train"])
+    last = list(plain_loop.train(processed / "dataset", 3, RECIPES["classic"].batch, device))
+    return count * 2 / (last[-1].seconds - last[0].seconds)
+
+
+def our_rate(processed: Path, device: torch.device) -> float:
+    """Pictures a second of recipe classic, its first epoch aside."""
+    data = Data.of(processed)
+    epochs = ours(replace(RECIPES["classic"], epochs=5), data, device).epochs
+    return len(data.crops["train"]) * 4 / (epochs[-1][0] - epochs[0][0])
+
+
+RATES = {"plain": plain_rate, "ours": our_rate, "matrix work": matrix_work}
+
+
+def compare_rates(processed: Path, device: torch.device) -> None:
+    """All in turn, so that a drifting machine is fair to each, and in processes of their own, as
+    they are used.
+    """
+    rates: dict[str, list[float]] = {name: [] for name in RATES}
+    for _, name in product(range(5), RATES):
+        words = ["--processed", str(processed), "--device", str(device), "--rate", name]
+        alone = subprocess.run([sys.executable, __file__, *words], stdout=PIPE, check=True)
+        rates[name].append(float(alone.stdout))
+    plain, fast, floor = (statistics.median(one) for one in rates.values())
+    print(f"same network, batch and augmentation, median of 5: plain {plain:,.0f} pictures/s,")
     print(f"  ours {fast:,.0f} ({fast / plain:.1f}×); the matrix work alone {floor:,.0f}")
-    print(json.dumps({**rates, "floor": floor}))
+    print(json.dumps(rates))
 
 
 def compare_times(slow: list[plain_loop.Epoch], clock: Clock, decoding: float) -> None:
@@ -122,32 +160,29 @@ def main() -> None:
     words.add_argument("--plain-epochs", type=int, default=60)
     words.add_argument("--device", default="auto")
     words.add_argument("--curves", type=Path, help="draw both loops' learning curves there")
+    words.add_argument("--rate", choices=RATES, help="measure no more than this, once")
     chosen = words.parse_args()
+    if chosen.rate:
+        print(RATES[chosen.rate](chosen.processed, device_of(chosen.device)))
+        return
     where = ["--raw", str(chosen.processed.parent / "raw"), "--processed", str(chosen.processed)]
     if not (chosen.processed / "ledger.sqlite").exists():
         pipeline(["sample-data", "--output", where[1], "--count", str(chosen.pictures)])
         pipeline(["split", *where])
-    with Ledger(chosen.processed / "ledger.sqlite") as ledger:
-        samples = list(ledger.samples("split", chosen.processed))
-    labels = sorted({one.label for one in samples})
-    members = {
-        name: [one for one in samples if one.file.parent.parent.name == name]
-        for name in ("train", "val")
-    }
     device, dataset = device_of(chosen.device), chosen.processed / "dataset"
-    native = {name: load(some, labels) for name, some in members.items()}
     began = time.monotonic()
-    small = {name: load(some, labels, RECIPES["default"].side) for name, some in members.items()}
+    small = Data.of(chosen.processed, RECIPES["default"].side)
     decoding = time.monotonic() - began
-    print(f"{len(members['train'])} + {len(members['val'])} crops, {len(labels)} labels, {device}")
+    counts = " + ".join(str(len(one)) for one in small.crops.values())
+    print(f"{counts} crops, {len(small.labels)} labels, {device}")
 
+    compare_rates(chosen.processed, device)
     classic = RECIPES["classic"]
-    compare_rates(dataset, native, labels, device)
     slow = list(plain_loop.train(dataset, chosen.plain_epochs, classic.batch, device))
-    compare_times(slow, ours(RECIPES["default"], small, labels, device), decoding)
+    compare_times(slow, ours(RECIPES["default"], small, device), decoding)
     if chosen.curves:
         classic = replace(classic, epochs=chosen.plain_epochs)
-        draw_curves(slow, ours(classic, native, labels, device), chosen.curves)
+        draw_curves(slow, ours(classic, Data.of(chosen.processed), device), chosen.curves)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class TorchNetwork:
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         import torch
 
-        from stages.training.loop import predict
+        from stages.training.validation import predict
 
         _check(crops, self.description.side)
         pictures = torch.from_numpy(crops).permute(0, 3, 1, 2)

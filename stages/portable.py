@@ -36,7 +36,7 @@ class Portable(nn.Module):
         super().__init__()
         self.network = network
         self.flip_test = recipe.flip_test
-        what = centre(1, side, recipe)
+        what = centre(side, recipe)
         weights = resize_weights(what.top, what.height, side, recipe.input_size, what.whole)
         mean, deviation = torch.tensor(NORMALIZATION[recipe.normalization])[..., None, None]
         self.register_buffer("resize", weights[0].clone())

@@ -99,7 +99,8 @@ class Train(Recipe):
         return Recipe(**{one.name: getattr(self, one.name) for one in fields(Recipe)})
 
     def _train(self, context: Context, world: World) -> int:
-        from stages.training.loop import device_of, fit, spoken
+        from stages.training.devices import device_of, spoken
+        from stages.training.loop import fit
         from stages.training.record import RunFolder
         from stages.training.sets import load_sets
 
@@ -158,8 +159,8 @@ class Train(Recipe):
         self, folder: Path, sets: dict[str, Crops], labels: list[str], device: torch.device
     ) -> list[list[int]]:
         """Metrics of the best weights on val and test, printed and kept; val's confusion matrix."""
-        from stages.training.loop import predict
         from stages.training.metrics import measure, table
+        from stages.training.validation import predict
 
         network, description = model_file.load(folder)
         network = network.to(device)

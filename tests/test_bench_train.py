@@ -24,8 +24,8 @@ def test_both_loops_are_timed_and_their_curves_drawn(
     bench, plain_loop = importlib.import_module("train"), importlib.import_module("plain_loop")
     put_divided(tmp_path, {"none": 12, "smile": 12}, {"none": 4, "smile": 4})
     slow = list(plain_loop.train(tmp_path, 2, 16, CPU, workers=0))
-    sets = {"train": crops((12, 12)), "val": crops((4, 4), 5)}
-    clock = bench.ours(replace(RECIPES["classic"], epochs=2), sets, ["none", "smile"], CPU)
+    data = bench.Data({"train": crops((12, 12)), "val": crops((4, 4), 5)}, ["none", "smile"])
+    clock = bench.ours(replace(RECIPES["classic"], epochs=2), data, CPU)
     bench.compare_times(slow, clock, 0.5)
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("plain loop: 2 epochs in ")

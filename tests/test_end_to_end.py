@@ -133,7 +133,7 @@ def test_prediction_sees_what_training_saw(trained: Path, raw: Path) -> None:
     from stages import model_file
     from stages.chain import Chain
     from stages.training.data import load, stack
-    from stages.training.loop import predict
+    from stages.training.validation import predict
 
     network, description = model_file.load(trained / "runs" / "default")
     with Ledger(trained / "ledger.sqlite") as ledger:

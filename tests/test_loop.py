@@ -15,10 +15,11 @@ from pipeline.trouble import Trouble
 from stages.training.augment import apply, centre, draw
 from stages.training.batches import source
 from stages.training.data import Crops
-from stages.training.loop import fit, predict
+from stages.training.loop import fit
 from stages.training.models import simpleconv3
 from stages.training.recipes import RECIPES, Recipe
 from stages.training.steps import WARM, learning_rate
+from stages.training.validation import predict
 
 CPU = torch.device("cpu")
 TWO = ["none", "openmouth"]
@@ -175,7 +176,7 @@ def test_validation_loss_and_accuracy_are_those_of_the_weights_at_the_end_of_the
     recipe, val, record = Recipe(epochs=2, batch=16), crops((7, 6), 5), Kept()
     state = fit(recipe, 0, crops((20, 20)), val, TWO, CPU, record)
     with torch.no_grad():
-        seen = apply(val.pictures, centre(13, 32, recipe), recipe)
+        seen = apply(val.pictures, centre(32, recipe), recipe)
         logits = (state.network(seen) + state.network(seen.flip(3))) / 2
     said = record.numbers[-1]
     assert said["data/valloss"] == pytest.approx(F.cross_entropy(logits, val.classes).item())

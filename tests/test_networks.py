@@ -23,9 +23,9 @@ from pipeline.trouble import Trouble
 from stages import model_file, networks, portable
 from stages.networks import INPUT, METADATA, OUTPUT
 from stages.training.data import stack
-from stages.training.loop import predict
 from stages.training.models import build
 from stages.training.recipes import Recipe
+from stages.training.validation import predict
 
 SIDE = 40
 DESCRIPTION = model_file.Description(

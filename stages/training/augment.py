@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from stages.training.recipes import Recipe
 
 NORMALIZATION = {
-    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "half": ((0.5,), (0.5,)),  # of every colour
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as torchvision's adjustments use
@@ -30,7 +30,8 @@ GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as torchvision's adjustments use
 
 @dataclass(frozen=True)
 class Draw:
-    """What is done to each of N pictures: float tensors of N, boxes in pixels of the picture.
+    """What is done to each of N pictures: float tensors of N (or of one for all), boxes in pixels
+    of the picture.
 
     `angle` in radians (0: not turned); `colour` N×3 factors of brightness, contrast, saturation;
     `sigma` of the blur in pixels of the result; `erased` N×4 as top, left, height, width there.
@@ -79,12 +80,12 @@ def draw(count: int, side: int, recipe: Recipe, generator: torch.Generator) -> D
     )
 
 
-def centre(count: int, side: int, recipe: Recipe) -> Draw:
-    """The same for each picture: what Resize(resize), then CenterCrop(input_size) would show."""
+def centre(side: int, recipe: Recipe) -> Draw:
+    """One for all pictures: what Resize(resize), then CenterCrop(input_size) would show."""
     scale = side / recipe.resize
-    start = torch.full((count,), round((recipe.resize - recipe.input_size) / 2) * scale)
-    length = torch.full((count,), recipe.input_size * scale)
-    none = torch.zeros(count)
+    start = torch.tensor([round((recipe.resize - recipe.input_size) / 2) * scale])
+    length = torch.tensor([recipe.input_size * scale])
+    none = torch.zeros(1)
     return Draw(
         start,
         start,
@@ -92,10 +93,10 @@ def centre(count: int, side: int, recipe: Recipe) -> Draw:
         length,
         mirrored=none.bool(),
         angle=none,
-        colour=torch.ones(count, 3),
+        colour=torch.ones(1, 3),
         sigma=none,
-        erased=torch.zeros(count, 4),
-        whole=torch.ones(count, dtype=torch.bool),
+        erased=torch.zeros(1, 4),
+        whole=torch.ones(1, dtype=torch.bool),
     )
 
 
@@ -144,10 +145,9 @@ def apply(pictures: Tensor | Sequence[Tensor], what: Draw, recipe: Recipe) -> Te
     if what.angle.any():
         pictures = rotate(_together(pictures).float(), what.angle).round_().byte()
     if one_by_one:
-        seen = cut(pictures, what, recipe.input_size)
+        seen = cut(pictures, what, recipe.input_size).float()
     else:
         seen = resized(_together(pictures), what, recipe.input_size)
-    seen = torch.where(what.mirrored[:, None, None, None], seen.flip(3), seen).float()
     if what.sigma.any():
         weights = blur_weights(what.sigma, recipe.input_size)[:, None]
         seen = weights @ seen @ weights.mT
@@ -158,7 +158,7 @@ def apply(pictures: Tensor | Sequence[Tensor], what: Draw, recipe: Recipe) -> Te
         for values in NORMALIZATION[recipe.normalization]
     )
     seen = seen.contiguous(memory_format=torch.channels_last)
-    seen = torch.addcmul(-mean / deviation, seen, 1 / (255 * deviation))
+    seen.mul_(1 / (255 * deviation)).sub_(mean / deviation)
     return erase(seen, what.erased) if what.erased[:, 2].any() else seen
 
 
@@ -167,25 +167,31 @@ def _together(pictures: Tensor | Sequence[Tensor]) -> Tensor:
 
 
 def cut(pictures: Iterable[Tensor], what: Draw, size: int) -> Tensor:
-    """The boxes at size×size, uint8, picture by picture: on a CPU, reading no more than a box and
-    torch's whole-number arithmetic save more than a batch would.
+    """The boxes at size×size, some mirrored, uint8, picture by picture: on a CPU, reading no more
+    than a box and torch's whole-number arithmetic save more than a batch would.
     """
     boxes = torch.stack([what.top, what.left, what.height, what.width], dim=1).long().tolist()
-    seen = torch.empty(len(boxes), size, size, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
-    for place, picture, (top, left, height, width) in zip(seen, pictures, boxes, strict=True):
-        box = picture[None, :, top : top + height, left : left + width]
-        place.copy_(F.interpolate(box, (size, size), mode="bilinear", antialias=True)[0])
-    return seen
+    seen = []
+    for picture, mirrored, box in zip(pictures, what.mirrored.tolist(), boxes, strict=True):
+        top, left, height, width = box
+        part = picture[None, :, top : top + height, left : left + width]
+        small = F.interpolate(part, (size, size), mode="bilinear", antialias=True)
+        seen.append(small.flip(3) if mirrored else small)
+    return torch.cat(seen)
 
 
 def resized(pictures: Tensor, what: Draw, size: int) -> Tensor:
-    """The boxes at size×size as floats from 0 to 255, all at once; boxes may have fractions."""
+    """The boxes at size×size, some mirrored, as floats from 0 to 255, all at once; boxes may have
+    fractions.
+    """
     count, _, height, width = pictures.shape
     rows = resize_weights(what.top, what.height, height, size, what.whole)
     columns = resize_weights(what.left, what.width, width, size, what.whole)
-    side_by_side = pictures.permute(0, 2, 1, 3).float().reshape(count, height, 3 * width)
-    seen = torch.bmm(rows, side_by_side).view(count, size * 3, width)
-    return torch.bmm(seen, columns.mT).view(count, size, 3, size).permute(0, 2, 1, 3)
+    side_by_side = pictures.permute(0, 2, 3, 1).float().reshape(count, height, width * 3)
+    seen = (rows @ side_by_side).view(count, size, width, 3).transpose(2, 3)
+    seen = seen.reshape(count, size * 3, width) @ columns.mT
+    seen = seen.view(count, size, 3, size).permute(0, 2, 1, 3)
+    return torch.where(what.mirrored[:, None, None, None], seen.flip(3), seen)
 
 
 def resize_weights(start: Tensor, length: Tensor, pixels: int, size: int, whole: Tensor) -> Tensor:

@@ -16,13 +16,14 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from pipeline.trouble import Trouble, Usage
-from stages.training.augment import apply, centre
 from stages.training.batches import Source, prepared, source
 from stages.training.data import Crops
+from stages.training.devices import autocast
 from stages.training.distributed import World
 from stages.training.models import build, freeze, train_mode
 from stages.training.recipes import Recipe
 from stages.training.steps import learning_rate, optimizer_of
+from stages.training.validation import Validation
 
 Numbers = dict[str, Any]
 
@@ -53,20 +54,6 @@ class State:
     best: Numbers = field(default_factory=dict)
 
 
-def device_of(name: str) -> torch.device:
-    """The device asked for; "auto" is the GPU where there is one, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
-def spoken(device: torch.device) -> str:
-    """The device, for a person."""
-    if device.type == "cuda":
-        return f"GPU ({torch.cuda.get_device_name(device)})"
-    return f"CPU ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
-
-
 def fit(
     recipe: Recipe,
     seed: int,
@@ -93,6 +80,7 @@ def fit(
     if record:
         record.start(state, train, recipe)
     model, crops = world.prepare(network), source(train, len(labels), device)
+    validate = Validation(val, recipe, device, world) if val else None
     frozen = recipe.freeze
     bar = tqdm(
         total=recipe.epochs * len(train),
@@ -114,7 +102,7 @@ def fit(
             "epoch": state.epoch,
             "data/trainloss": trainloss,
             "data/trainacc": trainacc,
-            **(_validate(network, val, recipe, device, world) if val else {}),
+            **(validate(network) if validate else {}),
             "lr": rate,
             "seconds": round(time.monotonic() - began, 4),
         }
@@ -145,7 +133,7 @@ def _epoch(
         rate = learning_rate(recipe, state.epoch, state.epoch + step / len(batches))
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        with _autocast(crops.device):
+        with autocast(crops.device):
             logits = model(seen).float()
         losses = _losses(logits, target, crops, recipe)
         state.optimizer.zero_grad(set_to_none=True)
@@ -173,11 +161,6 @@ def _losses(logits: Tensor, target: Tensor, crops: Source, recipe: Recipe) -> Te
     return losses.mean(1) if losses.ndim == 2 else losses
 
 
-def _autocast(device: torch.device) -> torch.autocast:
-    """On a GPU, matrix work in bfloat16; weights and sums stay float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
-
-
 def _keep_pages() -> None:
     """Have glibc keep freed memory: each batch needs the same again, and fresh pages cost a third
     of the time. The numbers are M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h.
@@ -197,36 +180,6 @@ def _try_out(network: nn.Module, recipe: Recipe, device: torch.device) -> None:
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0]
         raise Usage(f"{recipe.model} cannot take --input-size {size} ({first})") from error
-
-
-@torch.inference_mode()
-def predict(network: nn.Module, pictures: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
-    """N×labels logits (on the CPU) of N×3×S×S uint8 crops, in batches."""
-    network.eval()
-    parts = []
-    for part in pictures.split(512):
-        what = centre(len(part), part.shape[2], recipe).to(device)
-        seen = apply(part.to(device), what, recipe)
-        with _autocast(device):
-            logits = network(seen)
-            if recipe.flip_test:
-                logits = (logits + network(seen.flip(3))) / 2
-        parts.append(logits.float().cpu())
-    return torch.cat(parts)
-
-
-def _validate(
-    network: nn.Module, val: Crops, recipe: Recipe, device: torch.device, world: World
-) -> Numbers:
-    mine = world.part(len(val))
-    total = torch.zeros(2, dtype=torch.float64, device=device)
-    if mine.start < mine.stop:
-        logits, classes = predict(network, val.pictures[mine], recipe, device), val.classes[mine]
-        loss = F.cross_entropy(logits, classes, reduction="sum").double()
-        right = (logits.argmax(1) == classes).sum().double()
-        total += torch.stack([loss, right]).to(device)
-    loss, accuracy = (world.sum(total) / len(val)).tolist()
-    return {"data/valloss": loss, "data/valacc": accuracy}
 
 
 def _rank(numbers: Numbers) -> tuple[float, float]:

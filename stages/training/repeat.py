@@ -18,9 +18,11 @@ from pipeline.sample import Sample
 from pipeline.tables import csv_text
 from pipeline.trouble import Usage
 from stages.training.data import Crops
-from stages.training.loop import device_of, fit, predict, spoken
+from stages.training.devices import device_of, spoken
+from stages.training.loop import fit
 from stages.training.metrics import measure, spread, table
 from stages.training.sets import load_sets
+from stages.training.validation import predict
 
 if TYPE_CHECKING:
     from stages.train import Train
