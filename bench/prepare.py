@@ -11,7 +11,6 @@ import argparse
 import cProfile
 import json
 import pstats
-import shutil
 import sqlite3
 import statistics
 import tempfile
@@ -41,7 +40,10 @@ PARTS = {  # functions that share nothing, by file and name
     "landmarks": [("lips.py", "landmarks")],
     "encode": [("pictures.py", "encode")],
     "write": [("files.py", "write"), ("files.py", "link"), ("~", "<built-in method posix.sync>")],
-    "ledger": [("ledger.py", name) for name in ("record", "forget", "replace", "done", "kept")],
+    "ledger": [
+        ("ledger.py", name)
+        for name in ("compare", "forget", "kept", "keys", "outputs", "record", "see")
+    ],
 }
 
 
@@ -55,10 +57,11 @@ def by_stage(raw: Path, processed: Path) -> dict[str, float]:
     stages: dict[str, float] = {}
     whole = Runner.run
 
-    def timed(runner: Runner, step: Step, after: Sequence[Step] = ()) -> None:
+    def timed(runner: Runner, step: Step, after: Sequence[Step] = ()) -> int:
         began = time.process_time()
-        whole(runner, step)
+        errors = whole(runner, step)
         stages[step.name] = time.process_time() - began
+        return errors
 
     with patch.object(Runner, "run", timed):
         pipeline(words(raw, processed, 0))
@@ -120,15 +123,14 @@ def agreement(boxes: dict[str, dict[str, Any]], processed: Path, least: int = 24
 def compare(raw: Path, work: Path, runs: int, workers: int, exact: bool, threads: int) -> None:
     """Both ways in turn, from nothing; prints everything."""
     seconds: dict[str, list[float]] = {"published": [], "pipeline": []}
-    for _ in range(runs):
-        shutil.rmtree(work / "published", ignore_errors=True)
-        shutil.rmtree(work / "processed", ignore_errors=True)
-        plain = run("bench/plain_scripts.py", raw, work / "published", threads)
-        ours = run("-m", "pipeline", *words(raw, work / "processed", workers, exact))
+    for number in range(runs):  # what was just deleted would slow the file system down
+        published, processed = work / f"published{number}", work / f"processed{number}"
+        plain = run("bench/plain_scripts.py", raw, published, threads)
+        ours = run("-m", "pipeline", *words(raw, processed, workers, exact))
         seconds["published"].append(plain.seconds)
         seconds["pipeline"].append(ours.seconds)
         print(", ".join(f"{name} {ones[-1]:.1f} s" for name, ones in seconds.items()), flush=True)
-    again = run("-m", "pipeline", *words(raw, work / "processed", workers, exact)).seconds
+    again = run("-m", "pipeline", *words(raw, processed, workers, exact)).seconds
     alone = run("-m", "pipeline", *words(raw, work / "alone", 1, exact)).seconds
     slow, fast = (statistics.median(ones) for ones in seconds.values())
     print(f"median of {runs}: published {slow:.1f} s, pipeline {fast:.1f} s: {slow / fast:.1f}×")
@@ -138,7 +140,7 @@ def compare(raw: Path, work: Path, runs: int, workers: int, exact: bool, threads
     print(f"  one worker: {alone:.1f} s, {workers} workers are {alone / fast:.2f}× as fast")
     print(f"  once more with nothing to do: {again:.2f} s ({again / fast:.1%})")
     print(f"  most memory: published {plain.megabytes:,.0f} MB, pipeline {ours.megabytes:,.0f} MB")
-    agreement(json.loads((work / "published/lips/boxes.json").read_text()), work / "processed")
+    agreement(json.loads((published / "lips/boxes.json").read_text()), processed)
 
 
 def report(raw: Path, work: Path, count: int) -> None:

@@ -32,12 +32,11 @@ class Context:
     def bring_up_to_date(self, steps: Sequence[Step]) -> int:
         """Run the steps in order; returns how many pictures ended in error."""
         raw = self.settings.common.raw
-        if steps and not self.runner.planner.sources(steps[0]):
+        if steps and not self.runner.planner.count(steps[0]):
             raise Usage(f"{raw} holds no files: put your pictures into {raw}/<label>/")
         errors = 0
         for place, step in enumerate(steps):
-            self.runner.run(step, steps[place + 1 :])
-            errors += self.ledger.counts(step.name)[2]
+            errors += self.runner.run(step, steps[place + 1 :])
         return errors
 
 

@@ -9,10 +9,10 @@ import os
 import re
 import stat
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.trouble import Trouble
@@ -109,46 +109,66 @@ def shown(text: str, but: str = "\n") -> str:
     )
 
 
-@lru_cache(maxsize=8)  # one stage after the other asks for the same
 def output_name(key: str) -> str:
     """Readable, uniform, unique, stable: slug of the stem, then eight digits of the key's digest.
 
     >>> output_name("smile/Müller, Jörg.v2.PNG")
     'muller-jorg-v2-b8cf431f.jpg'
     """
-    stem = PurePosixPath(key).stem
+    name = key.rpartition("/")[2]
+    dot = name.rfind(".")
+    stem = name[:dot] if 0 < dot < len(name) - 1 else name
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "picture"
-    return f"{slug}-{digest(os.fsencode(key))[:8]}.jpg"
+    return f"{slug}-{_short_digest(key)}.jpg"
+
+
+def _short_digest(key: str) -> str:
+    return digest(os.fsencode(key))[:8]
 
 
 def without_clashes(found: Iterable[Found]) -> dict[str, Found]:
     """Files by key; of two that would get the same output name, the second is refused."""
-    taken: set[tuple[str, str]] = set()
+    taken: dict[str, list[str]] = {}
     by_key: dict[str, Found] = {}
     for file in found:
-        name = (file.label, output_name(file.key))
-        by_key[file.key] = file._replace(refusal="name_clash") if name in taken else file
-        taken.add(name)
+        others = taken.setdefault(_short_digest(file.key), [])
+        clash = any(_same_output(file.key, other) for other in others)
+        by_key[file.key] = file._replace(refusal="name_clash") if clash else file
+        others.append(file.key)
     return by_key
 
 
-def copies(found: Iterable[Found]) -> set[str]:
-    """Keys of files that are, as far as `identity` tells, copies of one before them; only files
-    of the same size are opened.
+def _same_output(one: str, other: str) -> bool:
+    return (label_of(one), output_name(one)) == (label_of(other), output_name(other))
+
+
+class Copies:
+    """Tells which of some files are copies, as far as `identity` tells, of one asked for before;
+    only files of the same size are opened.
     """
-    by_size: dict[str, list[Found]] = {}
-    for file in found:
-        if not file.refusal:
-            by_size.setdefault(file.stamp.partition(":")[0], []).append(file)
-    seen: set[str] = set()
-    again: set[str] = set()
-    for file in (one for alike in by_size.values() if len(alike) > 1 for one in alike):
-        with suppress(OSError):
+
+    def __init__(self, found: Iterable[Found]) -> None:
+        self._files = {file.key: file for file in found if not file.refusal}
+        self._sizes = Counter(_size(file) for file in self._files.values())
+        self._seen: set[str] = set()
+
+    def again(self, key: str) -> bool:
+        """Whether this file is a copy. False where it cannot be read."""
+        file = self._files.get(key)
+        if file is None or self._sizes[_size(file)] == 1:
+            return False
+        try:
             content = identity(Path(file.path))
-            again.update([file.key] if content in seen else [])
-            seen.add(content)
-    return again
+        except OSError:
+            return False
+        before = content in self._seen
+        self._seen.add(content)
+        return before
+
+
+def _size(file: Found) -> str:
+    return file.stamp.partition(":")[0]
 
 
 def digest(data: bytes) -> str:
@@ -217,15 +237,16 @@ def hold(folder: Path) -> Iterator[None]:
             raise
 
 
-def pictures_in(folder: Path) -> set[str]:
-    """Paths of all pictures (and half-written files) below a folder, relative to it."""
-    skip = len(str(folder)) + 1
-    return {
-        f"{path}/{name}"[skip:]
-        for path, _, names in os.walk(folder)
-        for name in names
-        if name.endswith(".jpg") or name.startswith(HALF)
-    }
+def pictures_in(root: Path, folder: str) -> set[str]:
+    """Paths of all pictures (and half-written files) in a folder below `root`, relative to it."""
+    found: set[str] = set()
+    skip = len(str(root)) + 1
+    for path, _, names in os.walk(root / folder):
+        start = path[skip:] + "/"
+        found.update(
+            start + name for name in names if name.endswith(".jpg") or name.startswith(HALF)
+        )
+    return found
 
 
 def identity(path: Path) -> str:

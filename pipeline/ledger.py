@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,15 +24,16 @@ CREATE TABLE IF NOT EXISTS outcome (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS made_with (stage TEXT PRIMARY KEY, settings TEXT NOT NULL);
 """
-
-
-class Done(NamedTuple):
-    """What the ledger remembers of a row, as far as the up-to-date rule needs it."""
-
-    source: str
-    fingerprint: str
-    verdict: str
-    output: str
+SEEN = """
+PRAGMA temp_store = MEMORY;
+CREATE TABLE temp.seen (key TEXT PRIMARY KEY, stamp TEXT NOT NULL) WITHOUT ROWID;
+"""
+WANTED = """
+WITH wanted AS (
+    SELECT key, stamp FROM outcome WHERE stage = :input AND verdict = 'kept'
+    UNION ALL SELECT key, stamp FROM temp.seen WHERE :input IS NULL
+)
+"""
 
 
 def stamp(content: str, facts: Facts) -> str:
@@ -43,6 +44,14 @@ def stamp(content: str, facts: Facts) -> str:
 def as_json(value: Any) -> str:
     """The one way facts are written. Raises TypeError for what JSON cannot hold."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+class Difference(NamedTuple):
+    """Between what is wanted and what is done."""
+
+    stale: dict[str, str]  # key → stamp of what is wanted, in order of key
+    remade: set[str]  # those of `stale` that only other settings made so
+    gone: set[str]  # done, but no longer wanted
 
 
 class Ledger:
@@ -64,6 +73,7 @@ class Ledger:
             self._connection.execute("PRAGMA journal_mode=WAL")
             if version < VERSION:
                 self._connection.executescript(f"{SCHEMA} PRAGMA user_version={VERSION};")
+            self._connection.executescript(SEEN)
         except sqlite3.DatabaseError as error:
             raise self._trouble(error) from error
 
@@ -86,13 +96,48 @@ class Ledger:
             "everything is made anew from the raw folder"
         )
 
-    def done(self, stage: str) -> dict[str, Done]:
-        """All rows of a stage by key, as far as the up-to-date rule needs them."""
-        rows = self._connection.execute(
-            "SELECT key, source, fingerprint, verdict, output FROM outcome WHERE stage = ?",
-            (stage,),
+    def see(self, stamps: Iterable[tuple[str, str]]) -> None:
+        """Take note of the keys and stamps of the user's files, for as long as this is open."""
+        with self._connection:
+            self._connection.execute("DELETE FROM temp.seen")
+            self._connection.executemany("INSERT INTO temp.seen VALUES (?, ?)", stamps)
+
+    def compare(self, stage: str, fingerprint: str, source: str | None) -> Difference:
+        """What a stage's rows lack of what another kept (None: of the files that were seen)."""
+        names = {"stage": stage, "fingerprint": fingerprint, "input": source}
+        stale: dict[str, str] = {}
+        remade: set[str] = set()
+        for key, wanted, only_settings in self._connection.execute(
+            WANTED
+            + """
+            SELECT wanted.key, wanted.stamp, done.source = wanted.stamp AND done.verdict != 'error'
+            FROM wanted LEFT JOIN outcome done ON done.stage = :stage AND done.key = wanted.key
+            WHERE done.key IS NULL OR done.source != wanted.stamp OR done.verdict = 'error'
+                OR done.fingerprint != :fingerprint
+            ORDER BY wanted.key
+            """,
+            names,
+        ):
+            stale[key] = wanted
+            if only_settings:
+                remade.add(key)
+        gone = self._connection.execute(
+            WANTED + "SELECT key FROM outcome WHERE stage = :stage EXCEPT SELECT key FROM wanted",
+            names,
         )
-        return {key: Done(*rest) for key, *rest in rows}
+        return Difference(stale, remade, {key for (key,) in gone})
+
+    def keys(self, stage: str) -> set[str]:
+        """Keys of all rows of a stage."""
+        rows = self._connection.execute("SELECT key FROM outcome WHERE stage = ?", (stage,))
+        return {key for (key,) in rows}
+
+    def outputs(self, stage: str) -> dict[str, str]:
+        """Keys of a stage's kept pictures by output."""
+        rows = self._connection.execute(
+            "SELECT output, key FROM outcome WHERE stage = ? AND verdict = 'kept'", (stage,)
+        )
+        return dict(rows)
 
     def kept(self, stage: str) -> dict[str, str]:
         """Stamps of a stage's kept pictures by key, in order of key."""
@@ -102,8 +147,12 @@ class Ledger:
         )
         return dict(rows)
 
-    def samples(self, stage: str, root: Path) -> Iterator[Sample]:
-        """The pictures a stage kept, in order of key, as the next stage takes them."""
+    def samples(
+        self, stage: str, root: Path, only: Container[str] | None = None
+    ) -> Iterator[Sample]:
+        """The pictures a stage kept (`only` those of some keys), in order of key, as the next
+        stage takes them.
+        """
         with closing(self._connection.cursor()) as cursor:
             cursor.execute(
                 "SELECT key, label, output, facts, digest FROM outcome "
@@ -111,7 +160,8 @@ class Ledger:
                 (stage,),
             )
             for key, label, output, facts, content in cursor:
-                yield Sample(key, label, root / output, json.loads(facts), content)
+                if only is None or key in only:
+                    yield Sample(key, label, root / output, json.loads(facts), content)
 
     def forget(self, stage: str, keys: Iterable[str]) -> None:
         """Drop rows before their files change, so that no row outlives its file."""
@@ -122,16 +172,6 @@ class Ledger:
 
     def record(self, stage: str, outcomes: Iterable[Outcome]) -> None:
         """Write a batch of rows in one transaction."""
-        with self._connection:
-            self._insert(stage, outcomes)
-
-    def replace(self, stage: str, outcomes: Iterable[Outcome]) -> None:
-        """Write all rows of a stage, in place of those it had, in one transaction."""
-        with self._connection:
-            self._connection.execute("DELETE FROM outcome WHERE stage = ?", (stage,))
-            self._insert(stage, outcomes)
-
-    def _insert(self, stage: str, outcomes: Iterable[Outcome]) -> None:
         rows = (
             (
                 *(stage, o.key, o.label, o.verdict, o.fingerprint, o.source, o.reason),
@@ -139,9 +179,10 @@ class Ledger:
             )
             for o in outcomes
         )
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows
-        )
+        with self._connection:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows
+            )
 
     def made_with(self, stage: str) -> dict[str, Any]:
         """The settings a stage was last brought up to date with; empty where it never was."""

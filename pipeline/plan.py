@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -16,11 +16,10 @@ from pipeline.trouble import Usage
 
 @dataclass(frozen=True)
 class Plan:
-    """What one step has to do; the sets are of keys, but `stray`: paths that no row owns."""
+    """What one step has to do; `stray` are paths that no row owns, or none for long."""
 
     fingerprint: str  # what the step's rows are to carry
-    sources: dict[str, str]  # key → stamp of what is wanted
-    stale: set[str]  # to be done
+    stale: dict[str, str]  # to be done: key → stamp of what is wanted, in order of key
     remade: set[str]  # those of `stale` that only other settings made so
     gone: set[str]  # done, but no longer wanted
     stray: set[str]
@@ -42,27 +41,24 @@ class Planner:
     def plan(self, step: Step) -> Plan:
         """Compare what is wanted with what is done."""
         fingerprint = step.fingerprint()
-        done = self._ledger.done(step.name)
-        sources = self.sources(step)
-        present = self.present(step)
-        stale: set[str] = set()
-        remade: set[str] = set()
-        owned: set[str] = set()
-        for key, source in sources.items():
-            row = done.get(key)
-            if row is None or row.source != source or row.verdict == "error":
-                stale.add(key)
-            elif row.fingerprint != fingerprint:
-                stale.add(key)
-                remade.add(key)
-            elif row.output and row.output not in present:
-                stale.add(key)
-            else:
-                owned.add(row.output)
+        if step.input is None:
+            self._raw_files()
+        stale, remade, gone = self._ledger.compare(step.name, fingerprint, step.input)
+        present, outputs = self.present(step), self._ledger.outputs(step.name)
+        lost = {outputs[path] for path in outputs.keys() - present} - stale.keys() - gone
         if step.whole_set and not self._tables_exist(step):
-            stale.update(sources)
-        gone = done.keys() - sources.keys()
-        return Plan(fingerprint, sources, stale, remade, gone, present - owned)
+            lost = self.sources(step).keys() - stale.keys()
+        if lost:
+            wanted = self.sources(step)
+            stale = {key: wanted[key] for key in sorted(stale.keys() | lost)}
+        stray = present - outputs.keys()
+        if stale or gone:
+            stray |= {path for path, key in outputs.items() if key in stale or key in gone}
+        return Plan(fingerprint, stale, remade, gone, stray & present)
+
+    def count(self, step: Step) -> int:
+        """How many pictures a step takes."""
+        return len(self._raw_files()) if step.input is None else self._ledger.counts(step.input)[0]
 
     def sources(self, step: Step) -> dict[str, str]:
         """What a step takes: stamps by key."""
@@ -70,30 +66,29 @@ class Planner:
             return self._ledger.kept(step.input)
         return {key: found.stamp for key, found in self._raw_files().items()}
 
-    def samples(self, step: Step) -> Iterator[Sample]:
-        """What a step takes, but for what must not be opened."""
+    def samples(self, step: Step, only: Container[str] | None = None) -> Iterator[Sample]:
+        """What a step takes (`only` some keys of it), but for what must not be opened."""
         if step.input is not None:
-            return self._ledger.samples(step.input, self._processed)
-        found = self._raw_files().values()
-        return (Sample(file.key, file.label, Path(file.path)) for file in found if not file.refusal)
+            return self._ledger.samples(step.input, self._processed, only)
+        return (
+            Sample(file.key, file.label, Path(file.path))
+            for file in self._raw_files().values()
+            if not file.refusal and (only is None or file.key in only)
+        )
 
     def refused(self, step: Step, plan: Plan) -> Iterator[files.Found]:
         """Of what is to be done: files that must not be opened."""
         if step.input is None:
-            yield from (
-                one for key in sorted(plan.stale) if (one := self._raw_files()[key]).refusal
-            )
+            yield from (one for key in plan.stale if (one := self._raw_files()[key]).refusal)
 
-    def copies(self, step: Step, plan: Plan) -> set[str]:
-        """Of what is to be done: files of the user's that are copies of others."""
-        if step.input is not None:
-            return set()
-        return files.copies(self._raw_files()[key] for key in sorted(plan.stale))
+    def copies(self, step: Step, plan: Plan) -> files.Copies:
+        """Which of what is to be done are copies, where these are files of the user's."""
+        raw = self._raw_files() if step.input is None else {}
+        return files.Copies(raw[key] for key in plan.stale if key in raw)
 
     def present(self, step: Step) -> set[str]:
         """Pictures (and half-written files) in the step's folder, relative to the processed one."""
-        paths = files.pictures_in(self._processed / step.folder)
-        return {f"{step.folder}/{path}" for path in paths}
+        return files.pictures_in(self._processed, step.folder)
 
     def _raw_files(self) -> dict[str, files.Found]:
         if self._found is None:
@@ -103,6 +98,7 @@ class Planner:
                     "or name another with --raw"
                 )
             self._found = files.without_clashes(files.find(self._raw))
+            self._ledger.see((key, found.stamp) for key, found in self._found.items())
         return self._found
 
     def _tables_exist(self, step: Step) -> bool:

@@ -19,7 +19,7 @@ from pipeline import files
 from pipeline.executors import Executor
 from pipeline.ledger import Ledger
 from pipeline.plan import Plan, Planner
-from pipeline.sample import Outcome, Sample
+from pipeline.sample import Decision, Outcome, Sample
 from pipeline.step import SetStage, Step
 from pipeline.trouble import Trouble
 from pipeline.work import Task, Work
@@ -47,8 +47,9 @@ class Runner:
         self._say = say
         self._begun: set[str] = set()  # steps that have done something
 
-    def run(self, step: Step, after: Sequence[Step] = ()) -> None:
-        """Bring one step up to date. Raises Trouble where the machine gives out.
+    def run(self, step: Step, after: Sequence[Step] = ()) -> int:
+        """Bring one step up to date; returns how many pictures ended in error. Raises Trouble
+        where the machine gives out.
 
         Pictures that the steps of `after`, those that are run next, have not seen go on to them
         at once, past the whole-set steps among them (but for copies, which those may leave out):
@@ -72,14 +73,16 @@ class Runner:
                 "make room, then run the same command again; it goes on from here"
             ) from error
         idle = plan.empty and step.name not in self._begun
-        self._say(self._summary(step) + (" (up to date)" if idle else ""))
+        kept, rejected, errors = self._ledger.counts(step.name)
+        said = _summary(step, kept, rejected, errors)
+        self._say(said + (" (up to date)" if idle else ""))
+        return errors
 
     def _need(self, step: Step, plan: Plan) -> str:
         """How much room there is, and how much a step still takes by what it took so far."""
         free = shutil.disk_usage(self._processed).free / 1e6
-        done = self._ledger.done(step.name)
-        left = len(plan.sources) - len(done)
-        made = [self._processed / row.output for row in done.values() if row.output]
+        left = len(plan.stale.keys() - self._ledger.keys(step.name))
+        made = (self._processed / output for output in self._ledger.outputs(step.name))
         sizes = [path.stat().st_size for path in made if path.exists()]
         each = sum(sizes) / max(1, len(sizes))
         missing = max(0.0, left * each / 1e6 - free)
@@ -109,19 +112,10 @@ class Runner:
         if changes and plan.remade:
             self._say(f"{changes}: {len(plan.remade):,} pictures will be redone")
 
-    def _summary(self, step: Step) -> str:
-        kept, rejected, errors = self._ledger.counts(step.name)
-        dropped = sum(rejected.values())
-        line = f"{step.name}: {kept + dropped + errors:,} in, {kept:,} kept, {dropped:,} rejected"
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejected.items())
-        return (
-            line + (f" ({reasons})" if reasons else "") + (f", {errors:,} error" if errors else "")
-        )
-
     def _each(self, work: Work, plan: Plan, after: Sequence[Step]) -> None:
         """Do what is stale, picture by picture."""
         step = work.step
-        self._ledger.forget(step.name, plan.stale | plan.gone)
+        self._ledger.forget(step.name, plan.stale.keys() | plan.gone)
         self._remove(step, plan.stray)
         later = [one for one in after if not one.whole_set]
         then: Work | None = None
@@ -160,12 +154,12 @@ class Runner:
 
     def _far(self, step: Step, plan: Plan, after: Sequence[Step]) -> Callable[[str], int]:
         """Through how many later picture steps a key goes at once: those that do not know it."""
-        known = [self._ledger.done(one.name) for one in after if not one.whole_set]
+        known = [self._ledger.keys(one.name) for one in after if not one.whole_set]
         alone = sum(1 for _ in takewhile(lambda one: not one.whole_set, after))
-        copies = self.planner.copies(step, plan) if alone < len(known) else ()
+        copies = self.planner.copies(step, plan)
 
         def far(key: str) -> int:
-            most = alone if key in copies else len(known)
+            most = alone if alone < len(known) and copies.again(key) else len(known)
             return next((place for place in range(most) if key in known[place]), most)
 
         return far
@@ -182,9 +176,8 @@ class Runner:
             sample = Sample(found.key, found.label, Path(found.path))
             yield [work.rejected(sample, found.stamp, found.refusal, {})]
         tasks: Iterable[Task] = (
-            (sample, plan.sources[sample.key], far(sample.key))
-            for sample in self.planner.samples(work.step)
-            if sample.key in plan.stale
+            (sample, plan.stale[sample.key], far(sample.key))
+            for sample in self.planner.samples(work.step, plan.stale)
         )
         while tasks:
             again: list[Task] = []
@@ -211,27 +204,37 @@ class Runner:
     def _decide(self, step: Step, work: Work, plan: Plan) -> None:
         """Ask a whole-set stage about all its pictures, and lay out its folder accordingly.
 
-        Rows whose file moves go first; then the files; then all rows in one transaction. Killed
-        in between, the rows that are missing make the next run decide again.
+        Rows that change go first; then files; then the new rows in one transaction. Killed in
+        between, the rows that are missing make the next run decide again.
         """
         stage = cast(SetStage, step.stage)
-        before = self._ledger.done(step.name)
+        sources, before = self.planner.sources(step), self._ledger.outputs(step.name)
         decisions = sorted(stage(list(self.planner.samples(step))), key=lambda one: one.sample.key)
-        outcomes = [work.settled(one, plan.sources[one.sample.key]) for one in decisions]
-        moved = plan.stale | {
-            one.key
-            for one in outcomes
-            if one.key not in before or before[one.key].output != one.output
-        }
-        self._ledger.forget(step.name, moved)
-        self._remove(step, self.planner.present(step) - {one.output for one in outcomes})
-        for decision, outcome in zip(decisions, outcomes, strict=True):
-            if outcome.output and outcome.key in moved:
-                files.link(decision.sample.file, self._processed / outcome.output)
+        wanted: set[str] = set()
+        changed: dict[str, Decision] = {}
+        for one in decisions:
+            key, output = one.sample.key, "" if one.reject else step.output(one.sample, one.within)
+            wanted.add(output)
+            if one.reject or key in plan.stale or before.get(output) != key:
+                changed[key] = one
+        self._ledger.forget(step.name, changed.keys() | plan.gone)
+        self._remove(step, self.planner.present(step) - wanted)
+        outcomes = [work.settled(one, sources[key]) for key, one in changed.items()]
+        for outcome in outcomes:
+            if outcome.output:
+                source = changed[outcome.key].sample.file
+                files.link(source, self._processed / outcome.output)
         for name, text in stage.describe(decisions).items():
             files.write(self._processed / step.folder / name, text)
         os.sync()
-        self._ledger.replace(step.name, outcomes)
+        self._ledger.record(step.name, outcomes)
+
+
+def _summary(step: Step, kept: int, rejected: dict[str, int], errors: int) -> str:
+    dropped = sum(rejected.values())
+    line = f"{step.name}: {kept + dropped + errors:,} in, {kept:,} kept, {dropped:,} rejected"
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejected.items())
+    return line + (f" ({reasons})" if reasons else "") + (f", {errors:,} error" if errors else "")
 
 
 def _is_full(error: Exception) -> bool:

@@ -22,7 +22,7 @@ def status(steps: Sequence[Step], planner: Planner, ledger: Ledger) -> list[dict
         entries.append(
             {
                 "name": step.name,
-                "in": len(planner.sources(step)),
+                "in": planner.count(step),
                 "kept": kept,
                 "rejected": rejected,
                 "error": errors,

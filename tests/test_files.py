@@ -190,7 +190,11 @@ def test_copies_are_told_from_files_that_only_have_the_same_size(tmp_path: Path)
     }.items():
         put(tmp_path / key, data)
     os.mkfifo(tmp_path / "a" / "pipe.jpg")
-    assert files.copies(files.find(tmp_path)) == {"b/1.jpg", "b/2.jpg", "b/6.jpg"}
+    found = list(files.find(tmp_path))
+    copies = files.Copies(found)
+    again = {file.key for file in found if copies.again(file.key)}
+    assert again == {"b/1.jpg", "b/2.jpg", "b/6.jpg"}
+    assert not copies.again("unknown.jpg")
 
 
 def test_what_is_written_is_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -218,11 +222,14 @@ def test_a_link_costs_no_bytes_and_replaces_what_was_there(tmp_path: Path) -> No
 
 
 def test_pictures_are_listed_relative_to_their_folder(tmp_path: Path) -> None:
-    put(tmp_path / "train" / "a" / "x.jpg")
-    put(tmp_path / ".new-1-x.jpg")
-    put(tmp_path / "metadata.csv")
-    assert files.pictures_in(tmp_path) == {"train/a/x.jpg", ".new-1-x.jpg"}
-    assert files.pictures_in(tmp_path / "none") == set()
+    put(tmp_path / "dataset" / "train" / "a" / "x.jpg")
+    put(tmp_path / "dataset" / ".new-1-x.jpg")
+    put(tmp_path / "dataset" / "metadata.csv")
+    assert files.pictures_in(tmp_path, "dataset") == {
+        "dataset/train/a/x.jpg",
+        "dataset/.new-1-x.jpg",
+    }
+    assert files.pictures_in(tmp_path, "none") == set()
 
 
 def test_model_files_are_told_apart_by_both_ends_and_size(tmp_path: Path) -> None:

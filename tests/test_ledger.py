@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.ledger import Done, Ledger, stamp
+from pipeline.ledger import Ledger, stamp
 from pipeline.sample import Outcome, Sample, Verdict
 from pipeline.trouble import Trouble
 
@@ -49,11 +49,60 @@ def test_kept_rows_come_back_in_order_of_key_and_the_last_word_counts(rows: list
         assert ledger.kept("faces") == kept
         # SQLite compares bytes, and UTF-8 sorts as code points do
         assert list(ledger.kept("faces")) == sorted(kept)
-        assert ledger.done("faces") == {
-            key: Done(one.source, one.fingerprint, one.verdict, one.output)
-            for key, one in last.items()
-        }
-        assert ledger.kept("lips") == {} and ledger.done("lips") == {}
+        assert ledger.keys("faces") == last.keys()
+        assert ledger.outputs("faces") == {last[key].output: key for key in sorted(kept)}
+        assert ledger.kept("lips") == {} == ledger.outputs("lips")
+
+
+STAMPS = st.dictionaries(st.sampled_from("abcd"), st.sampled_from("xy"))
+FEW = st.lists(
+    st.builds(
+        Outcome,
+        key=st.sampled_from("abcd"),
+        label=st.just("a"),
+        verdict=st.sampled_from(VERDICTS),
+        fingerprint=st.sampled_from("12"),
+        source=st.sampled_from("xy"),
+        stamp=st.sampled_from("xy"),
+    ),
+    max_size=6,
+)
+
+
+@UNHURRIED
+@given(seen=STAMPS, before=FEW, rows=FEW, first=st.booleans())
+def test_stale_is_what_is_new_failed_or_made_of_something_else(
+    seen: dict[str, str], before: list[Outcome], rows: list[Outcome], first: bool
+) -> None:
+    with Ledger(None) as ledger:
+        ledger.see([("e", "z")])
+        ledger.see(seen.items())
+        ledger.record("screen", before)
+        ledger.record("faces", rows)
+        stale, remade, gone = ledger.compare("faces", "1", None if first else "screen")
+        wanted = seen if first else ledger.kept("screen")
+    done = {one.key: one for one in rows}
+    asked = {
+        key
+        for key, source in wanted.items()
+        if key not in done or done[key].verdict == "error" or done[key].source != source
+    }
+    other = {key for key in wanted.keys() - asked if done[key].fingerprint != "1"}
+    assert stale == {key: wanted[key] for key in asked | other} and list(stale) == sorted(stale)
+    assert remade == other
+    assert gone == done.keys() - wanted.keys()
+
+
+@UNHURRIED
+@given(st.lists(OUTCOMES, max_size=8), st.sets(TEXT))
+def test_some_samples_can_be_asked_for(rows: list[Outcome], others: set[str]) -> None:
+    with Ledger(None) as ledger:
+        ledger.record("faces", rows)
+        every = list(ledger.samples("faces", Path()))
+        only = others | {one.key for one in every[::2]}
+        assert list(ledger.samples("faces", Path(), only)) == [
+            one for one in every if one.key in only
+        ]
 
 
 @UNHURRIED
@@ -110,7 +159,7 @@ def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         with pytest.raises(TypeError):
             ledger.record("faces", [row("1"), bad])
-        assert ledger.done("faces") == {}
+        assert ledger.keys("faces") == set()
 
 
 def test_rows_and_settings_outlive_the_program(tmp_path: Path) -> None:
@@ -155,7 +204,7 @@ def test_a_ledger_damaged_in_the_middle_is_named_too(tmp_path: Path) -> None:
     data = path.read_bytes()
     path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
     with pytest.raises(Trouble, match=r"ledger\.sqlite is damaged"), Ledger(path) as ledger:
-        ledger.done("faces")
+        ledger.kept("faces")
 
 
 def test_a_newer_ledger_is_left_alone(tmp_path: Path) -> None:
