@@ -232,8 +232,10 @@ def hold(folder: Path) -> Iterator[None]:
         try:
             yield
         except Trouble:
-            for half in folder.rglob(f"{HALF}[0-9]*"):
-                half.unlink(missing_ok=True)
+            for path, _, names in os.walk(folder):
+                for name in names:
+                    if re.match(re.escape(HALF) + r"\d", name):
+                        Path(path, name).unlink(missing_ok=True)
             raise
 
 
