@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -47,6 +48,7 @@ COMPLAINTS = (
     *(ArithmeticError, struct.error, zlib.error),
 )
 """What decoders raise over bytes they do not like; anything else is a fault of ours."""
+_limit = threading.Lock()
 ZEROS = 512  # bytes: no coder ends in so many; a download that stopped in a prepared file does
 
 
@@ -60,18 +62,17 @@ def open_header(data: bytes, suffix: str, most: float) -> Pillow.Image:
     if not data:
         raise Reject("empty")
     _prepare()
-    Pillow.MAX_IMAGE_PIXELS = int(most) // 2 if data.startswith(ICON) else None  # twice is refused
     targa = suffix.lower() == ".tga" or data[-18:-2] == b"TRUEVISION-XFILE"
     decoders = (*DECODERS, "TGA") if targa else DECODERS
     with _decoding(data):
         try:
-            return Pillow.open(io.BytesIO(_without_tail(data)), formats=decoders)
+            return _open(_without_tail(data), decoders, most if data.startswith(ICON) else None)
         except Pillow.DecompressionBombError as error:
             raise Reject("too_large", decoder=str(error)) from None
         except (UnidentifiedImageError, ValueError) as error:
             if data.startswith(png.SIGNATURE):
                 with suppress(UnidentifiedImageError):
-                    return Pillow.open(io.BytesIO(png.wrap_anew(data)), formats=("PNG",))
+                    return _open(png.wrap_anew(data), ("PNG",))
             if isinstance(error, UnidentifiedImageError):
                 raise _unidentified(data, suffix) from None
             raise
@@ -79,6 +80,17 @@ def open_header(data: bytes, suffix: str, most: float) -> Pillow.Image:
             if data[8:12] == b"WEBP" and (declared := room.webp_pixels(data)) <= most:
                 room.make("WEBP", declared)
             raise
+
+
+def _open(data: bytes, decoders: tuple[str, ...], most: float | None = None) -> Pillow.Image:
+    """Pillow's own limit of pixels is a global of its module: it is set to `most` for so long."""
+    with _limit:
+        before = Pillow.MAX_IMAGE_PIXELS
+        Pillow.MAX_IMAGE_PIXELS = None if most is None else int(most) // 2  # twice is refused
+        try:
+            return Pillow.open(io.BytesIO(data), formats=decoders)
+        finally:
+            Pillow.MAX_IMAGE_PIXELS = before
 
 
 def _without_tail(data: bytes) -> bytes:
@@ -115,7 +127,7 @@ def whole_jpeg(picture: Pillow.Image, data: bytes) -> tuple[bytes, Image | None]
 def _load_jpeg(picture: Pillow.Image, data: bytes) -> Pillow.Image:
     whole, pixels = jpeg.decode_whole(data, picture.mode)
     if pixels is None or picture.mode == "CMYK":  # Pillow knows when these are inverted
-        loaded: Pillow.Image = Pillow.open(io.BytesIO(whole), formats=("JPEG",))
+        loaded = _open(whole, ("JPEG",))
         loaded.load()
     else:
         loaded = Pillow.fromarray(pixels[:, :, 0] if picture.mode == "L" else pixels)
@@ -126,13 +138,13 @@ def _load_jpeg(picture: Pillow.Image, data: bytes) -> Pillow.Image:
 def _load_png(picture: Pillow.Image, data: bytes) -> Pillow.Image:
     """Loads and checks; where checksums are wrong, only those of the pixels count."""
     try:
-        Pillow.open(io.BytesIO(data), formats=("PNG",)).verify()  # load() lets wrong ones pass
+        _open(data, ("PNG",)).verify()  # load() lets wrong ones pass
         picture.load()
     except COMPLAINTS:
         data = png.wrap_anew(data)
         if not png.has_all_rows(data):
             raise
-        picture = Pillow.open(io.BytesIO(data), formats=("PNG",))
+        picture = _open(data, ("PNG",))
         picture.load()
     if _ends_black(picture) and not png.has_all_rows(data):
         raise Reject("truncated", decoder="rows are missing")
