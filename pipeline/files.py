@@ -9,8 +9,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -120,55 +119,12 @@ def output_name(key: str) -> str:
     stem = name[:dot] if 0 < dot < len(name) - 1 else name
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "picture"
-    return f"{slug}-{_short_digest(key)}.jpg"
+    return f"{slug}-{short_digest(key)}.jpg"
 
 
-def _short_digest(key: str) -> str:
+def short_digest(key: str) -> str:
+    """Eight hex digits that tell nearly all keys apart."""
     return digest(os.fsencode(key))[:8]
-
-
-def without_clashes(found: Iterable[Found]) -> dict[str, Found]:
-    """Files by key; of two that would get the same output name, the second is refused."""
-    taken: dict[str, list[str]] = {}
-    by_key: dict[str, Found] = {}
-    for file in found:
-        others = taken.setdefault(_short_digest(file.key), [])
-        clash = any(_same_output(file.key, other) for other in others)
-        by_key[file.key] = file._replace(refusal="name_clash") if clash else file
-        others.append(file.key)
-    return by_key
-
-
-def _same_output(one: str, other: str) -> bool:
-    return (label_of(one), output_name(one)) == (label_of(other), output_name(other))
-
-
-class Copies:
-    """Tells which of some files are copies, as far as `identity` tells, of one asked for before;
-    only files of the same size are opened.
-    """
-
-    def __init__(self, found: Iterable[Found]) -> None:
-        self._files = {file.key: file for file in found if not file.refusal}
-        self._sizes = Counter(_size(file) for file in self._files.values())
-        self._seen: set[str] = set()
-
-    def again(self, key: str) -> bool:
-        """Whether this file is a copy. False where it cannot be read."""
-        file = self._files.get(key)
-        if file is None or self._sizes[_size(file)] == 1:
-            return False
-        try:
-            content = identity(Path(file.path))
-        except OSError:
-            return False
-        before = content in self._seen
-        self._seen.add(content)
-        return before
-
-
-def _size(file: Found) -> str:
-    return file.stamp.partition(":")[0]
 
 
 def digest(data: bytes) -> str:

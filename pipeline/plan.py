@@ -12,6 +12,7 @@ from pipeline.ledger import Ledger
 from pipeline.sample import Sample
 from pipeline.step import SetStage, Step
 from pipeline.trouble import Usage
+from pipeline.twins import Copies, without_clashes
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,10 @@ class Planner:
         if step.input is None:
             yield from (one for key in plan.stale if (one := self._raw_files()[key]).refusal)
 
-    def copies(self, step: Step, plan: Plan) -> files.Copies:
+    def copies(self, step: Step, plan: Plan) -> Copies:
         """Which of what is to be done are copies, where these are files of the user's."""
         raw = self._raw_files() if step.input is None else {}
-        return files.Copies(raw[key] for key in plan.stale if key in raw)
+        return Copies(raw[key] for key in plan.stale if key in raw)
 
     def present(self, step: Step) -> set[str]:
         """Pictures (and half-written files) in the step's folder, relative to the processed one."""
@@ -97,7 +98,7 @@ class Planner:
                     f"{self._raw} is no folder: put your pictures into {self._raw}/<label>/, "
                     "or name another with --raw"
                 )
-            self._found = files.without_clashes(files.find(self._raw))
+            self._found = without_clashes(files.find(self._raw))
             self._ledger.see((key, found.stamp) for key, found in self._found.items())
         return self._found
 

@@ -27,11 +27,12 @@ def section(title: str) -> str:
 def test_the_table_of_reasons_is_the_program_s() -> None:
     told = dict(re.findall(r"^\| `(\w+)` \| (\w+)", README, re.M))
     raised: dict[str, str] = {}
-    homes = {"reading": "normalize", "files": "normalize"}
-    for path in [*(ROOT / "stages").glob("*.py"), ROOT / "pipeline" / "files.py"]:
+    homes = {"reading": "normalize", "files": "normalize", "twins": "normalize"}
+    refusing = [ROOT / "pipeline" / f"{name}.py" for name in ("files", "twins")]
+    for path in [*(ROOT / "stages").glob("*.py"), *refusing]:
         text = path.read_text(encoding="utf-8")
         words = re.findall(r'Reject\(\s*"(\w+)"', text)
-        if path.name == "files.py":
+        if path in refusing:
             words = re.findall(r'"(bad_link|unreadable|not_a_file|no_label|name_clash)"', text)
         raised |= {word: homes.get(path.stem, path.stem) for word in words}
     assert told == raised
