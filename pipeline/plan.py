@@ -48,8 +48,8 @@ class Planner:
         present, outputs = self.present(step), self._ledger.outputs(step.name)
         lost = {outputs[path] for path in outputs.keys() - present} - stale.keys() - gone
         if step.whole_set and not self._tables_exist(step):
-            lost = self.sources(step).keys() - stale.keys()
-        if lost:
+            stale = self.sources(step)
+        elif lost:
             wanted = self.sources(step)
             stale = {key: wanted[key] for key in sorted(stale.keys() | lost)}
         stray = present - outputs.keys()

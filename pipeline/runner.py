@@ -218,7 +218,7 @@ class Runner:
             if one.reject or key in plan.stale or before.get(output) != key:
                 changed[key] = one
         self._ledger.forget(step.name, changed.keys() | plan.gone)
-        self._remove(step, self.planner.present(step) - wanted)
+        self._remove(step, (plan.stray | before.keys()) - wanted)
         outcomes = [work.settled(one, sources[key]) for key, one in changed.items()]
         for outcome in outcomes:
             if outcome.output:

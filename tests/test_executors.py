@@ -133,7 +133,7 @@ def test_an_exception_that_does_not_unpickle_is_one_picture_s_too() -> None:
 
 
 def test_a_dead_and_a_hanging_worker_are_replaced_and_the_pool_serves_on() -> None:
-    with Processes(2, timeout=3.0) as executor:
+    with Processes(2, timeout=1.0) as executor:
         results = dict(executor.map(slow_or_dead, range(8)))
         assert isinstance(results.pop(1), ProcessExpired)
         assert isinstance(results.pop(2), TimeoutError)
@@ -170,7 +170,7 @@ def test_one_picture_s_misfortune_is_one_row_and_neighbours_are_unharmed(tmp_pat
     good = [f"good{number}" for number in range(12)]
     fill(home, [*good, "raise", "kill", "hang", "reject"])
     steps = [Step("take", Trap(), "taken", None)]
-    said = home.run(steps, Processes(2, timeout=3.0))
+    said = home.run(steps, Processes(2, timeout=1.0))
     assert said == ["take: 16 in, 12 kept, 1 rejected (unlucky 1), 3 error"]
     assert home.rows("key, verdict, reason", "verdict != 'kept'") == [
         ("a/hang.jpg", "error", "timed_out"),
@@ -189,7 +189,7 @@ def test_one_picture_s_misfortune_is_one_row_and_neighbours_are_unharmed(tmp_pat
     assert "RuntimeError: cannot cope with a/raise.jpg" in log and "in __call__\n" in log
     before = home.rows(where="verdict != 'error'")
     (tmp_path / "raw" / "a" / "hang.jpg").unlink()
-    home.run(steps, Processes(2, timeout=3.0))  # errors are tried again, the rest is settled
+    home.run(steps, Processes(2, timeout=1.0))  # errors are tried again, the rest is settled
     again = (tmp_path / "processed" / "errors.log").read_text().removeprefix(log)
     assert sorted(re.findall(r"^take: (.*)", again, re.M)) == ["a/kill.jpg", "a/raise.jpg"]
     assert home.rows(where="verdict != 'error'") == before

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import files, twins
+from pipeline import files
 from pipeline.trouble import Trouble
 
 UNHURRIED = settings(deadline=None)  # a busy machine is no failure
@@ -173,37 +173,6 @@ def test_two_files_never_share_a_key(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/a/\xe9.jpg")).write_bytes(b"1")
     put(tmp_path / "a" / r"\xe9.jpg", b"2")
     assert len({found.key for found in files.find(tmp_path)}) == 2
-
-
-def test_copies_are_told_from_files_that_only_have_the_same_size(tmp_path: Path) -> None:
-    long = bytes(200_000)
-    for key, data in {
-        "a/1.jpg": b"one",
-        "a/2.jpg": b"two",
-        "a/3.jpg": b"three",
-        "b/1.jpg": b"one",
-        "b/2.jpg": b"one",
-        "b/4.jpg": long + b"4",
-        "b/5.jpg": long + b"5",
-        "b/6.jpg": long + b"4",
-        "loose.jpg": b"one",
-    }.items():
-        put(tmp_path / key, data)
-    os.mkfifo(tmp_path / "a" / "pipe.jpg")
-    found = list(files.find(tmp_path))
-    copies = twins.Copies(found)
-    again = {file.key for file in found if copies.again(file.key)}
-    assert again == {"b/1.jpg", "b/2.jpg", "b/6.jpg"}
-    assert not copies.again("unknown.jpg")
-
-
-def test_of_two_files_that_would_get_one_name_the_second_is_refused() -> None:
-    keys = ("a/86483/x.jpg", "a/95239/x.jpg")  # found by trying: their digests begin alike
-    assert files.output_name(keys[0]) == files.output_name(keys[1])
-    others = ("a/1/x.jpg", "b/95239/x.jpg", "a/86483/y.jpg")
-    found = (files.Found(key, key, "1:1") for key in (*keys, *others))
-    refused = {key: one.refusal for key, one in twins.without_clashes(found).items()}
-    assert refused == dict.fromkeys((*keys, *others), "") | {keys[1]: "name_clash"}
 
 
 def test_what_is_written_is_whole_and_nothing_else_is_left(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_a_huge_header_is_refused_before_anything_is_decoded(tmp_path: Path) -> 
         tracemalloc.stop()
     assert caught.value.reason == "too_large"
     assert caught.value.measured == {"megapixels": 3600.0}
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 1
     assert peak < 20e6
 
 
