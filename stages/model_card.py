@@ -60,9 +60,9 @@ LIMITS = """## Limits
 - It gives one of its labels to every crop, also to one that shows none of them.
 - Val chose the epoch whose weights are kept, so its figures flatter a little; test's do not.
 - People, cameras and light unlike those of its pictures are not judged by these figures.
-- Faces are found from the front; a mouth that is turned away or covered is not seen. The cascade that
-  finds them misses some faces more than others, those of dark-skinned people among them: what it
-  missed was neither learned from nor judged.
+- Faces are found from the front; a mouth that is turned away or covered is not seen. The cascade
+  that finds them misses some faces more than others, those of dark-skinned people among them: what
+  it missed was neither learned from nor judged.
 """
 LICENCE = """## Licence
 
