@@ -6,16 +6,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.sample import Image, Reject, Sample
-from stages.face_models import HAAR, installed, load_cascade
-
-if TYPE_CHECKING:
-    import cv2
+from stages.face_models import HAAR, installed
+from stages.haar import Haar
 
 HUGE = 3  # what part of the short side a face is at least that costs next to nothing to find
 LARGE = 6  # what part of the short side a face is at least that is searched at full size
@@ -27,7 +25,7 @@ NO_MORE = 0.6  # of a face's side: smaller hits lie too far from its edges to co
 class Faces:
     """Keep pictures with a face, and note where the largest one is."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     scale_factor: float = 1.3
     """Ratio between two sizes searched."""
     min_neighbors: int = 5
@@ -86,36 +84,37 @@ class Faces:
         The hits of one size after the other are grouped as OpenCV does: all sizes together give
         what detectMultiScale gives for them.
         """
-        import cv2
-
-        cascade = _cascade()
+        haar = _haar()
         short = min(grey.shape)
         hits: list[list[int]] = []
         boxes: list[list[int]] = []
-        for least, most in self._spans(short, cascade.getOriginalWindowSize()[0]):
+        for least, most in _spans(list(haar.sizes(self.scale_factor, short)), short):
             enough = max(short // LARGE, NO_MORE * boxes[0][2]) if boxes and not everyone else 0
             if most < max(smallest, enough):
                 break
-            sizes = (max(least, smallest),) * 2, (most, most)
-            found = cascade.detectMultiScale(grey, self.scale_factor, 0, 0, *sizes)
-            if len(found):
-                hits += np.asarray(found).tolist()
-                grouped = np.asarray(cv2.groupRectangles(hits, self.min_neighbors, ALIKE)[0])
-                boxes = sorted(grouped.tolist(), key=lambda box: (-box[2] * box[3], box))
+            found = haar.hits(grey, self.scale_factor, max(least, smallest), most)
+            if found:
+                hits += found
+                boxes = self._grouped(hits, grey.shape)
         return boxes
 
-    def _spans(self, short: int, window: int) -> Iterator[tuple[int, int]]:
-        """Sides of windows, from … to …, that are searched together: the largest, which cost next
-        to nothing, then one by one as detectMultiScale grows them from the cascade's own.
-        """
-        sizes = []
-        factor = 1.0
-        while (size := round(window * factor)) <= short:
-            sizes.append(size)
-            factor *= self.scale_factor
-        if together := [size for size in sizes if size >= short // HUGE]:
-            yield together[0], together[-1]
-        yield from ((size, size) for size in reversed(sizes) if size < short // HUGE)
+    def _grouped(self, hits: list[list[int]], shape: tuple[int, ...]) -> list[list[int]]:
+        """Boxes largest first, grouped and clipped to the picture as detectMultiScale does."""
+        import cv2
+
+        boxes = np.asarray(cv2.groupRectangles(hits, self.min_neighbors, ALIKE)[0], int)
+        boxes = boxes.reshape(-1, 4)
+        boxes[:, 2:] = np.minimum(boxes[:, 2:], np.array(shape[::-1]) - boxes[:, :2])
+        return sorted(boxes.tolist(), key=lambda box: (-box[2] * box[3], box))
+
+
+def _spans(sizes: list[int], short: int) -> Iterator[tuple[int, int]]:
+    """Sides of windows, from … to …, that are searched together: the largest, which cost next to
+    nothing, then one by one.
+    """
+    if together := [size for size in sizes if size >= short // HUGE]:
+        yield together[0], together[-1]
+    yield from ((size, size) for size in reversed(sizes) if size < short // HUGE)
 
 
 def _reduced(grey: NDArray[np.uint8], max_side: int) -> tuple[NDArray[np.uint8], float]:
@@ -133,8 +132,9 @@ def _reduced(grey: NDArray[np.uint8], max_side: int) -> tuple[NDArray[np.uint8],
 _loaded = threading.local()
 
 
-def _cascade() -> cv2.CascadeClassifier:
-    """One a thread: it does not pickle, and a search changes it."""
-    if not hasattr(_loaded, "cascade"):
-        _loaded.cascade = load_cascade(installed(HAAR))
-    return _loaded.cascade
+def _haar() -> Haar:
+    """One a thread: a search by OpenCV changes its cascade."""
+    if not hasattr(_loaded, "haar"):
+        _loaded.haar = Haar(installed(HAAR))
+    haar: Haar = _loaded.haar
+    return haar

@@ -1,0 +1,3 @@
+def hits(
+    picture: object, height: int, width: int, step: int, side: int, stages: bytes, stumps: bytes, /
+) -> bytes: ...
