@@ -7,7 +7,7 @@ setup(
         Extension(
             "stages.haar_scan",
             ["stages/haar_scan.c"],
-            extra_compile_args=["-O3", "-fno-math-errno", "-Wno-psabi"],
+            extra_compile_args=["-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
             optional=True,  # without it OpenCV searches: the same faces, later
         )
     ]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.context import Context
 from pipeline.trouble import Trouble
 from stages.face_models import HAAR, LANDMARKS, installed
+from stages.haar import COMPILED
+
+if TYPE_CHECKING:
+    from pipeline.context import Context
 
 PACKAGES = ("numpy", "opencv-python", "dlib", "pillow", "pillow-heif", "torch", "torchvision")
+SLOWER = "OpenCV's, several times slower: apt-get install gcc, delete .venv/ready, then make setup"
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Doctor:
         print(f"python         {platform.python_version()}")
         for name in PACKAGES:
             print(f"{name:<15}{_version(name) or 'missing'}")
+        print(f"{'face search':<15}{'compiled' if COMPILED else SLOWER}")
         complaints = [one for one in (_opencv(), _torch(), *_models()) if one]
         for complaint in complaints:
             print(f"NOT WELL: {complaint}")
@@ -32,6 +36,8 @@ class Doctor:
 
 
 def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:

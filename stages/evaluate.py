@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from tqdm import tqdm
 
 from pipeline import files
-from pipeline.context import Context
 from pipeline.executors import Serial, in_order
 from pipeline.trouble import Trouble, Usage
 from stages import model_card, networks
@@ -22,6 +21,9 @@ from stages.chain import Chain
 from stages.judging import Asked, Cut, Judged, in_folder, judge
 from stages.mistakes import sheet, worst
 from stages.model_file import Description
+
+if TYPE_CHECKING:
+    from pipeline.context import Context
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import files
-from pipeline.context import Context
 from pipeline.trouble import Trouble, Usage
 from stages import model_file, networks
 from stages.crop import square
+
+if TYPE_CHECKING:
+    from pipeline.context import Context
 
 LIMIT = 1e-4  # largest difference of a share from torch's
 LARGEST_DROP = 0.005  # of val's accuracy, for weights of 8 bits

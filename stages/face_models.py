@@ -8,17 +8,17 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import urllib.request
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.context import Context
 from pipeline.trouble import Trouble
 
 if TYPE_CHECKING:
     import cv2
+
+    from pipeline.context import Context
 
 FOLDER = Path(__file__).parent.parent / "face_models"
 HAAR = "haarcascade_frontalface_default.xml"
@@ -89,6 +89,8 @@ class FetchFaceModels:
         if not self.landmarks:
             _from_registry(folder, file)
         elif "://" in self.landmarks:
+            import urllib.request
+
             try:
                 with urllib.request.urlopen(self.landmarks) as source, open(file, "wb") as copy:
                     shutil.copyfileobj(source, copy)

@@ -88,7 +88,8 @@ class Faces:
         short = min(grey.shape)
         hits: list[list[int]] = []
         boxes: list[list[int]] = []
-        for least, most in _spans(list(haar.sizes(self.scale_factor, short)), short):
+        sizes = [size for size in haar.sizes(self.scale_factor) if size <= short]
+        for least, most in _spans(sizes, short):
             enough = max(short // LARGE, NO_MORE * boxes[0][2]) if boxes and not everyone else 0
             if most < max(smallest, enough):
                 break

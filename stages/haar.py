@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,9 @@ STUMP = np.dtype(
 )
 HALF = 1 << 24
 UNIT = 1 << 38  # of totals: the leaves of OpenCV's frontal face are whole multiples of 1 / UNIT
+MOST = 255  # stumps in a stage, for the sum of their rests to fit 32 bits
 EPSILON = np.float32(1e-5)  # OpenCV takes it off the threshold of each stage
+LARGEST = 1 << 16  # side of a window in pixels: a JPEG has no more
 
 
 class Haar:
@@ -47,16 +49,11 @@ class Haar:
     def _opencv(self) -> cv2.CascadeClassifier:
         return load_cascade(self._path)
 
-    def sizes(self, scale_factor: float, most: int) -> dict[int, list[float]]:
-        """Sides of windows up to `most` pixels, and how many times `side` they are: as
-        detectMultiScale grows them, by a small factor to the same side more than once.
+    def sizes(self, scale_factor: float) -> dict[int, list[float]]:
+        """Sides of windows in pixels, and how many times `side` they are: as detectMultiScale
+        grows them, by a small factor to the same side more than once.
         """
-        factor = 1.0
-        sizes: dict[int, list[float]] = {}
-        while (size := round(self.side * factor)) <= most:
-            sizes.setdefault(size, []).append(factor)
-            factor *= scale_factor
-        return sizes
+        return _sizes(self.side, scale_factor)
 
     def hits(
         self, grey: NDArray[np.uint8], scale_factor: float, least: int, most: int
@@ -65,8 +62,8 @@ class Haar:
         pixels: those of detectMultiScale before it groups them and clips them to the picture.
         """
         found: list[list[int]] = []
-        for size, factors in self.sizes(scale_factor, min(most, *grey.shape)).items():
-            if size < least:
+        for size, factors in self.sizes(scale_factor).items():
+            if not least <= size <= min(most, *grey.shape):
                 continue
             if self._tables:
                 corners = np.concatenate([_scan(grey, self._tables, one) for one in factors])
@@ -76,6 +73,16 @@ class Haar:
                 corners = np.asarray(boxes, np.intp).reshape(-1, 4)[:, :2]
             found += [[left, top, size, size] for left, top in corners.tolist()]
         return found
+
+
+@cache
+def _sizes(side: int, scale_factor: float) -> dict[int, list[float]]:
+    sizes: dict[int, list[float]] = {}
+    factor = 1.0
+    while (size := round(side * factor)) <= LARGEST:
+        sizes.setdefault(size, []).append(factor)
+        factor *= scale_factor
+    return sizes
 
 
 @dataclass(frozen=True)
@@ -125,8 +132,8 @@ def _tables(path: Path) -> _Tables | None:
         rects = features[feature.astype(int)]
     except (ElementTree.ParseError, ValueError, IndexError):
         return None
-    exact = not (rects % 1).any() and not (leaves * UNIT % 1).any()
-    if not exact or side != int(cascade.findtext("height", "")):
+    exact = not (rects % 1).any() and not (leaves * UNIT % 1).any() and max(counts) <= MOST
+    if not exact or cascade.findtext("height") != cascade.findtext("width"):
         return None
     stumps = np.zeros(len(nodes), STUMP)
     stumps["rects"], stumps["weights"] = rects[..., :4], rects[..., 4]

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define LANES 8
 #define INLINE static inline __attribute__((always_inline))
@@ -52,6 +53,8 @@ static int stride_of(const Scan *scan) { return scan->width + 1 + LANES; }
 static void integrate(const Scan *scan)
 {
     size_t stride = stride_of(scan);
+    memset(scan->sums, 0, stride * sizeof *scan->sums);
+    memset(scan->squares, 0, stride * sizeof *scan->squares);
     for (int y = 0; y < scan->height; y++) {
         const uint8_t *row = scan->pixels + (size_t)y * scan->width;
         const uint32_t *sums = scan->sums + y * stride + 1, *squares = scan->squares + y * stride + 1;
@@ -64,6 +67,8 @@ static void integrate(const Scan *scan)
             sums_below[x] = sums[x] + sum;
             squares_below[x] = squares[x] + square;
         }
+        sums_below[-1] = squares_below[-1] = 0;
+        memset(sums_below + scan->width, 0, LANES * sizeof *sums_below);
     }
 }
 
@@ -217,8 +222,8 @@ static int sound(const Scan *scan, Py_ssize_t stumps)
 static int reserve(Scan *scan)
 {
     size_t cells = (size_t)(scan->height + 1) * stride_of(scan), windows = scan->width + LANES;
-    scan->sums = calloc(cells, sizeof *scan->sums);
-    scan->squares = calloc(cells, sizeof *scan->squares);
+    scan->sums = malloc(cells * sizeof *scan->sums);
+    scan->squares = malloc(cells * sizeof *scan->squares);
     scan->inverse = calloc(windows, sizeof *scan->inverse);
     scan->passed = calloc(windows, 1);
     scan->alive = calloc(windows, 1);

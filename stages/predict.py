@@ -9,13 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from pipeline import files
-from pipeline.context import Context
 from pipeline.executors import Executor, Serial, in_order
 from pipeline.sample import Image, Reject, Sample
 from stages import inputs, networks
@@ -23,6 +22,9 @@ from stages.answers import Answer, Tables
 from stages.chain import Chain, Cut
 from stages.crop import square
 from stages.normalize import Normalize
+
+if TYPE_CHECKING:
+    from pipeline.context import Context
 
 BATCH = 128  # pictures from crops to rows at once
 FEW = 2  # pictures that are sooner done here than by workers that must start first

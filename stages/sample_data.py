@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from pipeline import files
-from pipeline.context import Context
 from pipeline.sample import Image
 from stages.portrait import POSES, portrait, warp
 from stages.sample_video import write_video
+
+if TYPE_CHECKING:
+    from pipeline.context import Context
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pipeline.context import Context
 from pipeline.trouble import Trouble
+
+if TYPE_CHECKING:
+    from pipeline.context import Context
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline import files
-from pipeline.context import Context
 from pipeline.trouble import Trouble
+
+if TYPE_CHECKING:
+    from pipeline.context import Context
 
 
 @dataclass(frozen=True)

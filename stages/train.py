@@ -7,12 +7,10 @@ import os
 import platform
 import shutil
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pipeline import files
-from pipeline.context import Context
 from pipeline.settings import near_misses
 from pipeline.trouble import Trouble, Usage
 from stages import model_card, model_file
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from pipeline.context import Context
     from stages.training.data import Crops
     from stages.training.distributed import World
 
@@ -187,6 +186,8 @@ class Train(Recipe):
         plan: dict[str, Any],
         numbers: dict[str, Any],
     ) -> model_file.Description:
+        from importlib.metadata import version
+
         python = {"python": platform.python_version()}
         return model_file.Description(
             labels=labels,
