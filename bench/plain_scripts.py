@@ -2,7 +2,7 @@
 
 One picture after the other, every picture decoded three times, faces searched twice, at every
 size. Run as a program (`plain_scripts.py <raw> <output> <threads>`), it prints seconds by script as
-JSON; -1 threads are as many as OpenCV likes.
+JSON; -1 threads are as many as OpenCV likes. JPEGs that lie in `<output>/jpg` already are taken.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def main(raw: Path, output: Path, threads: int) -> None:
         script(*folders)
         seconds[script.__name__] = time.perf_counter() - began
 
-    timed(unify_formats, raw, output / "jpg")
+    if not (output / "jpg").is_dir():
+        timed(unify_formats, raw, output / "jpg")
     timed(filter_faces, output / "jpg")
     timed(crop_lips, output / "jpg", output / "lips")
     print(json.dumps(seconds))

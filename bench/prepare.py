@@ -24,6 +24,7 @@ from photographs import vary
 from programs import run
 
 from pipeline.__main__ import main as pipeline
+from pipeline.files import link
 from pipeline.ledger import Ledger
 from pipeline.runner import Runner
 from pipeline.step import Step
@@ -93,8 +94,9 @@ def why(one: dict[str, Any], face: list[int]) -> str:
     return "the scripts took a smaller face" if first else "another face"
 
 
-def agreement(boxes: dict[str, dict[str, Any]], processed: Path, least: int = 24) -> None:
+def agreement(published: Path, processed: Path, least: int = 24) -> None:
     """Of the crops of the published way, how many are here, and why others are not."""
+    boxes = json.loads((published / "lips/boxes.json").read_text())
     usable = {key: one for key, one in boxes.items() if one["mouth"] >= least}
     with Ledger(processed / "ledger.sqlite") as ledger:
         ours = {one.key: one.facts for one in ledger.samples("lips", processed)}
@@ -140,7 +142,13 @@ def compare(raw: Path, work: Path, runs: int, workers: int, exact: bool, threads
     print(f"  one worker: {alone:.1f} s, {workers} workers are {alone / fast:.2f}× as fast")
     print(f"  once more with nothing to do: {again:.2f} s ({again / fast:.1%})")
     print(f"  most memory: published {plain.megabytes:,.0f} MB, pipeline {ours.megabytes:,.0f} MB")
-    agreement(json.loads((published / "lips/boxes.json").read_text()), processed)
+    agreement(published, processed)
+    print("the scripts' search in the pipeline's own JPEGs, which lose less than theirs:")
+    with Ledger(processed / "ledger.sqlite") as ledger:
+        for picture in ledger.samples("normalize", processed):
+            link(picture.file, work / "same/jpg" / f"{picture.key}.jpg")
+    run("bench/plain_scripts.py", raw, work / "same", threads)
+    agreement(work / "same", processed)
 
 
 def report(raw: Path, work: Path, count: int) -> None:

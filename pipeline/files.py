@@ -147,17 +147,19 @@ def write(path: Path, data: bytes | str) -> None:
 def link(source: Path, path: Path) -> None:
     """Give a file inside the processed folder a second name; a copy where links cannot be had."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = _beside(path)
-    beside.unlink(missing_ok=True)
     try:
-        os.link(source, beside)
+        try:
+            os.link(source, path)
+        except FileExistsError:
+            beside = _beside(path)
+            beside.unlink(missing_ok=True)
+            os.link(source, beside)
+            beside.replace(path)
+            beside.unlink(missing_ok=True)  # still there where both names were one file already
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS):
             raise
         write(path, source.read_bytes())
-        return
-    beside.replace(path)
-    beside.unlink(missing_ok=True)  # rename does nothing where both names are one file already
 
 
 def _beside(path: Path) -> Path:
@@ -209,7 +211,7 @@ def pictures_in(root: Path, folder: str) -> set[str]:
 
 def identity(path: Path) -> str:
     """Tells files apart without reading all of a large one: size, first and last 64 KiB."""
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
         head = file.read(65536)
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 65536))

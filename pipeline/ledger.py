@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.files import digest
-from pipeline.sample import Facts, Outcome, Sample
+from pipeline.sample import Outcome, Sample
 from pipeline.trouble import Trouble
 
 VERSION = 1
@@ -34,16 +34,17 @@ WITH wanted AS (
     UNION ALL SELECT key, stamp FROM temp.seen WHERE :input IS NULL
 )
 """
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
-def stamp(content: str, facts: Facts) -> str:
+def stamp(content: str, facts: str) -> str:
     """Names what a stage hands on: the output's bytes and everything known of the picture."""
-    return digest(f"{content} {as_json(facts)}".encode())
+    return digest(f"{content} {facts}".encode())
 
 
 def as_json(value: Any) -> str:
     """The one way facts are written. Raises TypeError for what JSON cannot hold."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _JSON.encode(value)
 
 
 class Difference(NamedTuple):
@@ -175,7 +176,7 @@ class Ledger:
         rows = (
             (
                 *(stage, o.key, o.label, o.verdict, o.fingerprint, o.source, o.reason),
-                *(as_json(o.facts), o.output, o.digest, o.stamp, o.detail),
+                *(o.facts, o.output, o.digest, o.stamp, o.detail),
             )
             for o in outcomes
         )

@@ -130,14 +130,16 @@ class Runner:
             dynamic_ncols=True,
         )
         rejected = 0
+        bar.set_postfix(rejected=rejected, refresh=False)
         committed = time.monotonic()
         try:
             for outcomes in bar:
                 for (name, row), outcome in zip(rows.items(), outcomes, strict=False):
                     row.append(outcome)
                     self._begun.add(name)
-                rejected += outcomes[-1].verdict == "rejected"
-                bar.set_postfix(rejected=rejected, refresh=False)
+                if outcomes[-1].verdict == "rejected":
+                    rejected += 1
+                    bar.set_postfix(rejected=rejected, refresh=False)
                 if len(rows[step.name]) >= BATCH or time.monotonic() - committed > BATCH_SECONDS:
                     self._commit(rows)
                     committed = time.monotonic()

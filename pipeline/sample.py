@@ -96,7 +96,8 @@ class Outcome:
     """What became of one picture in one stage: a row of the ledger.
 
     `source` stamps the input it was made from, `stamp` what it hands on (bytes and facts);
-    `output` is relative to the processed folder; `detail` is the traceback of an error.
+    `facts` are JSON, as the record has them; `output` is relative to the processed folder; `detail`
+    is the traceback of an error.
     """
 
     key: str
@@ -105,7 +106,7 @@ class Outcome:
     fingerprint: str
     source: str
     reason: str = ""
-    facts: Facts = field(default_factory=dict)
+    facts: str = "{}"
     output: str = ""
     digest: str = ""
     stamp: str = ""

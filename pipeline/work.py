@@ -58,23 +58,23 @@ class Work:
         return self.kept(sample, source, self.step.output(sample, decision.within), sample.digest)
 
     def kept(self, sample: Sample, source: str, output: str, content: str) -> Outcome:
+        facts = as_json(sample.facts)
         return Outcome(
             sample.key,
             sample.label,
             "kept",
             self.fingerprint,
             source,
-            facts=sample.facts,
+            facts=facts,
             output=output,
             digest=content,
-            stamp=stamp(content, sample.facts),
+            stamp=stamp(content, facts),
         )
 
     def rejected(
         self, sample: Sample, source: str, reason: str, measured: Mapping[str, Any]
     ) -> Outcome:
-        facts = {**sample.facts, **measured}
-        as_json(facts)  # what cannot be recorded is found here, where it costs one picture
+        facts = as_json({**sample.facts, **measured})
         return Outcome(
             sample.key, sample.label, "rejected", self.fingerprint, source, reason, facts
         )
@@ -92,7 +92,7 @@ class Work:
             self.fingerprint,
             source,
             reason,
-            sample.facts,
+            as_json(sample.facts),
             detail=trace,
         )
 

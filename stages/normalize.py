@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from pipeline.sample import Image, Reject, Sample
 
 if TYPE_CHECKING:
@@ -65,5 +67,6 @@ def _measure(pixels: Image) -> dict[str, float]:
     """What `screen` judges by: size in pixels, and how far the grey values of it spread."""
     height, width = pixels.shape[:2]
     step = max(1, min(height, width) // 64)
-    spread = float(pixels[::step, ::step].mean(axis=2).std())
+    red, green, blue = np.moveaxis(pixels[::step, ::step].astype(np.float32), 2, 0)
+    spread = float((red + green + blue).std(dtype=np.float64)) / 3
     return {"width": width, "height": height, "spread": round(spread, 2)}
