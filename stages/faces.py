@@ -25,7 +25,7 @@ NO_MORE = 0.6  # of a face's side: smaller hits lie too far from its edges to co
 class Faces:
     """Keep pictures with a face, and note where the largest one is."""
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     scale_factor: float = 1.3
     """Ratio between two sizes searched."""
     min_neighbors: int = 5
@@ -82,7 +82,7 @@ class Faces:
         """As `find`, with windows of `smallest` pixels and more.
 
         The hits of one size after the other are grouped as OpenCV does: all sizes together give
-        what detectMultiScale gives for them.
+        what detectMultiScale gives for them (by the size it begins with, it leaves out a last row).
         """
         haar = _haar()
         short = min(grey.shape)

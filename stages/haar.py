@@ -59,7 +59,8 @@ class Haar:
         self, grey: NDArray[np.uint8], scale_factor: float, least: int, most: int
     ) -> list[list[int]]:
         """Boxes (left, top, width, height) in an H×W picture, for windows of `least` to `most`
-        pixels: those of detectMultiScale before it groups them and clips them to the picture.
+        pixels: those of detectMultiScale, called for each size by itself, before it groups them
+        and clips them to the picture.
         """
         found: list[list[int]] = []
         for size, factors in self.sizes(scale_factor).items():

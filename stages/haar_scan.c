@@ -162,10 +162,19 @@ static int keep(Scan *scan, int x, int y)
     return 1;
 }
 
+/* OpenCV shares the rows out among stripes, after an odd one was rounded off: sometimes it is lost. */
+static int rows_of(const Scan *scan, int columns)
+{
+    int rows = scan->height - scan->side + 1, stripes = (columns + 31) / 32;
+    int each = (rows / scan->step + stripes - 1) / stripes;
+    int shared = (each > 1 ? each : 1) * stripes * scan->step;
+    return rows < shared ? rows : shared;
+}
+
 /* All windows of all rows; 0 where memory is short. */
 FOR_EACH_PROCESSOR static int search(Scan *scan)
 {
-    int columns = scan->width - scan->side + 1, rows = scan->height - scan->side + 1;
+    int columns = scan->width - scan->side + 1, rows = rows_of(scan, columns);
     int blocks = (columns + LANES - 1) / LANES;
     for (int y = 0; y < rows; y += scan->step) {
         const uint32_t *row = scan->sums + (size_t)y * stride_of(scan);
