@@ -144,11 +144,16 @@ def compare(raw: Path, work: Path, runs: int, workers: int, exact: bool, threads
     print(f"  most memory: published {plain.megabytes:,.0f} MB, pipeline {ours.megabytes:,.0f} MB")
     agreement(published, processed)
     print("the scripts' search in the pipeline's own JPEGs, which lose less than theirs:")
+    agreement(same_jpegs(raw, processed, work / "same", threads), processed)
+
+
+def same_jpegs(raw: Path, processed: Path, output: Path, threads: int) -> Path:
+    """The published way from the pipeline's JPEGs on; returns its folder."""
     with Ledger(processed / "ledger.sqlite") as ledger:
         for picture in ledger.samples("normalize", processed):
-            link(picture.file, work / "same/jpg" / f"{picture.key}.jpg")
-    run("bench/plain_scripts.py", raw, work / "same", threads)
-    agreement(work / "same", processed)
+            link(picture.file, output / "jpg" / f"{picture.key}.jpg")
+    run("bench/plain_scripts.py", raw, output, threads)
+    return output
 
 
 def report(raw: Path, work: Path, count: int) -> None:

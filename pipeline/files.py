@@ -211,7 +211,7 @@ def pictures_in(root: Path, folder: str) -> set[str]:
 
 def identity(path: Path) -> str:
     """Tells files apart without reading all of a large one: size, first and last 64 KiB."""
-    with open(path, "rb", buffering=0) as file:
+    with open(path, "rb") as file:
         head = file.read(65536)
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 65536))

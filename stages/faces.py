@@ -82,7 +82,8 @@ class Faces:
         """As `find`, with windows of `smallest` pixels and more.
 
         The hits of one size after the other are grouped as OpenCV does: all sizes together give
-        what detectMultiScale gives for them (by the size it begins with, it leaves out a last row).
+        what detectMultiScale gives for them, but for a last row of windows that it may leave out:
+        whether it does depends on the size that it begins with.
         """
         haar = _haar()
         short = min(grey.shape)

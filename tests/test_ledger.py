@@ -164,6 +164,11 @@ def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         assert ledger.keys("faces") == set()
 
 
+def test_facts_that_json_cannot_hold_are_refused() -> None:
+    with pytest.raises(TypeError):
+        as_json({"n": object()})
+
+
 def test_rows_and_settings_outlive_the_program(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     with Ledger(path) as ledger:
