@@ -84,7 +84,7 @@ bench-train: setup ## this trainer against the published loop, same crops, same 
 check: setup ## format, lint, types
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 
-.venv/ready: pyproject.toml constraints.txt setup.py stages/haar_scan.c
+.venv/ready: pyproject.toml constraints.txt setup.py stages/face/haar_scan.c
 	@sh pipeline/prerequisites.sh "$(PYTHON)"
 	@mkdir -p raw processed
 	@echo "setup: downloading torch (about 3 GB, 2 to 10 minutes) and compiling dlib (6 to 15 minutes, once);"

@@ -5,8 +5,8 @@ from setuptools import Extension, setup
 setup(
     ext_modules=[
         Extension(
-            "stages.haar_scan",
-            ["stages/haar_scan.c"],
+            "stages.face.haar_scan",
+            ["stages/face/haar_scan.c"],
             extra_compile_args=["-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
             optional=True,  # without it OpenCV searches: the same faces, later
         )

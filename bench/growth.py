@@ -15,7 +15,7 @@ import numpy as np
 from programs import ROOT, run
 
 from pipeline.pictures import encode
-from stages.portrait import portrait
+from stages.demo.portrait import portrait
 
 SIDE = 160
 NEW = 100  # one picture in so many

@@ -28,7 +28,7 @@ from pipeline.files import link
 from pipeline.ledger import Ledger
 from pipeline.runner import Runner
 from pipeline.step import Step
-from stages.tracking import overlap
+from stages.video.tracking import overlap
 
 ROOT = Path(__file__).parent.parent
 PARTS = {  # functions that share nothing, by file and name

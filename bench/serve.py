@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.pictures import encode
-from stages.portrait import portrait
+from stages.demo.portrait import portrait
 
 
 def main() -> None:

@@ -17,11 +17,12 @@ from itertools import islice
 from pathlib import Path
 
 from pipeline.sample import Sample
-from stages.answers import Answer
-from stages.frames import Source
-from stages.predict import Predict, Predictor
-from stages.sample_video import CHANGE, RATE
-from stages.video import predict_video
+from stages.commands.predict import Predict
+from stages.demo.video import CHANGE, RATE
+from stages.predict.answers import Answer
+from stages.predict.predictor import Predictor
+from stages.video.frames import Source
+from stages.video.labels import predict_video
 
 DEFAULT = Predict(draw=False)
 SEARCHED = (1, 2, 5, 10, 15, 30)

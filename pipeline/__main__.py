@@ -22,7 +22,7 @@ from pipeline.settings import Common, Settings, near_misses, read_table, resolve
 from pipeline.status import as_json, as_table, status
 from pipeline.step import Step
 from pipeline.trouble import Trouble, Usage
-from stages import COMMANDS, STAGES
+from stages.table import COMMANDS, STAGES
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.sample import Sample
-from stages.crop import cut, padded_share, square_around
+from stages.face.crop import cut, padded_share, square_around
 
 
 @dataclass(frozen=True)

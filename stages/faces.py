@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.sample import Image, Reject, Sample
-from stages.face_models import HAAR, installed
-from stages.haar import Haar
+from stages.face.haar import Haar
+from stages.face.model_files import HAAR, installed
 
 HUGE = 3  # what part of the short side a face is at least that costs next to nothing to find
 LARGE = 6  # what part of the short side a face is at least that is searched at full size

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pipeline.sample import Image, Reject, Sample
-from stages.crop import cut, padded_share, square_around
-from stages.face_models import LANDMARKS, installed
+from stages.face.crop import cut, padded_share, square_around
+from stages.face.model_files import LANDMARKS, installed
 
 LIP_POINTS = slice(48, 68)  # outer lips 48–59, inner lips 60–67 (iBUG 300-W numbering)
 

@@ -29,11 +29,11 @@ class Normalize:
 
     def __call__(self, sample: Sample) -> Sample:
         """Read, decode to the last row, turn upright; a JPEG that is so already keeps its bytes."""
-        from stages import colour, reading, room
+        from stages.formats import colour, memory, reading
 
         data = self._read(sample)
         picture = reading.open_header(data, Path(sample.key).suffix, self.max_megapixels * 1e6)
-        if (declared := room.pixels(picture)) > self.max_megapixels * 1e6:
+        if (declared := memory.pixels(picture)) > self.max_megapixels * 1e6:
             raise Reject("too_large", megapixels=round(declared / 1e6, 1))
         plain = picture.format == "JPEG" and picture.mode == "RGB" and colour.is_srgb(picture)
         if plain and (turn := reading.orientation(picture)) in (1, None):

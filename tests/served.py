@@ -15,12 +15,12 @@ import numpy as np
 from conftest import ROOT
 from onnx import TensorProto, helper, numpy_helper
 
-from stages import model_file
+from stages.demo.portrait import portrait
 from stages.faces import Faces
 from stages.lips import Lips
-from stages.networks import INPUT, METADATA, OUTPUT
+from stages.model import model_file
+from stages.model.networks import INPUT, METADATA, OUTPUT
 from stages.normalize import Normalize
-from stages.portrait import portrait
 from stages.training.recipes import Recipe
 
 SIDE = 128  # pixels of a crop

@@ -18,9 +18,9 @@ import torch
 from pipeline.__main__ import main
 from pipeline.pictures import encode
 from pipeline.sample import Image
-from stages.portrait import POSES, portrait, warp
-from stages.sample_data import vary
-from stages.sample_video import write_video
+from stages.commands.sample_data import vary
+from stages.demo.portrait import POSES, portrait, warp
+from stages.demo.video import write_video
 
 torch.set_num_threads(1)  # work this small is slower with two
 

@@ -130,8 +130,8 @@ def test_prediction_sees_what_training_saw(trained: Path, raw: Path) -> None:
 
     from pipeline.ledger import Ledger
     from pipeline.sample import Sample
-    from stages import model_file
-    from stages.chain import Chain
+    from stages.model import model_file
+    from stages.predict.chain import Chain
     from stages.training.data import load, stack
     from stages.training.validation import predict
 

@@ -29,7 +29,7 @@ def test_the_table_of_reasons_is_the_program_s() -> None:
     raised: dict[str, str] = {}
     homes = {"reading": "normalize", "files": "normalize", "twins": "normalize"}
     refusing = [ROOT / "pipeline" / f"{name}.py" for name in ("files", "twins")]
-    for path in [*(ROOT / "stages").glob("*.py"), *refusing]:
+    for path in [*(ROOT / "stages").rglob("*.py"), *refusing]:
         text = path.read_text(encoding="utf-8")
         words = re.findall(r'Reject\(\s*"(\w+)"', text)
         if path in refusing:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.pictures import decode
 from pipeline.sample import Image, Sample
-from stages.crop import square
+from stages.face.crop import square
 
 SIDE = 128  # pixels; crops of several sizes are brought to this
 

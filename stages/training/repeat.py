@@ -25,7 +25,7 @@ from stages.training.sets import load_sets
 from stages.training.validation import predict
 
 if TYPE_CHECKING:
-    from stages.train import Train
+    from stages.commands.train import Train
 
 
 def repeat(train: Train, context: Context) -> int:

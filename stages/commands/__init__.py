@@ -1,0 +1,1 @@
+"""Everything on the command line that is no stage. Only here is a `Context` known."""

@@ -1,0 +1,48 @@
+"""A picture of the data set: crops by label, for the eye."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pipeline import files
+from pipeline.trouble import Trouble
+
+if TYPE_CHECKING:
+    from pipeline.context import Context
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Draw a contact sheet of the data set, a row for each label: processed/sheet.png."""
+
+    columns: int = 12
+    """Pictures a label."""
+    after_stages: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
+
+    def run(self, context: Context) -> int:
+        from pipeline.pictures import decode, encode_png
+        from stages.predict.drawing import contact_sheet
+
+        rows: dict[str, list[Path]] = {}
+        for sample in context.ledger.samples("split", context.processed):
+            rows.setdefault(sample.label, []).append(sample.file)
+        if not rows:
+            raise Trouble(f"{context.processed} holds no data set yet: run `make split` first")
+        spread = {
+            label: paths[:: max(1, len(paths) // self.columns)][: self.columns]
+            for label, paths in sorted(rows.items())
+        }
+        sheet = contact_sheet(
+            {
+                f"{label} ({len(rows[label]):,})": [decode(path.read_bytes()) for path in paths]
+                for label, paths in spread.items()
+            },
+            self.columns,
+        )
+        path = context.processed / "sheet.png"
+        files.write(path, encode_png(sheet))
+        print(f"sheet: {path}")
+        return 0

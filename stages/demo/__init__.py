@@ -1,0 +1,1 @@
+"""The synthetic set: a portrait, its mouth warped into expressions."""

@@ -1,0 +1,1 @@
+"""Where a face lies, its landmarks, and what is cut around them."""

@@ -1,0 +1,1 @@
+"""From the bytes of any picture file to pixels."""

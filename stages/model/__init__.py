@@ -1,0 +1,1 @@
+"""A trained network as files: description, weights, forms for elsewhere, card."""

@@ -1,0 +1,79 @@
+"""From a picture to crops for a model, by the stages that cut the crops it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.sample import Facts, Image, Reject, Sample
+from pipeline.trouble import Trouble
+from stages.face_crop import FaceCrop
+from stages.faces import Faces
+from stages.lips import Lips
+from stages.model.model_file import Description
+from stages.normalize import Normalize
+
+Cut = tuple[Facts, Image | str]
+"""What is known of a face (boxes, landmarks), and its crop or the reason why there is none."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The stages a model was trained behind, with the settings of that time.
+
+    Without `faces` and `crop` (region whole) a picture is its own crop.
+    """
+
+    normalize: Normalize
+    faces: Faces | None = None
+    crop: Lips | FaceCrop | None = None
+    everyone: bool = False
+    """Every face of a picture rather than the largest."""
+
+    @classmethod
+    def of(cls, description: Description, everyone: bool = False) -> Chain:
+        """Raises Trouble where the settings are not of this version."""
+        known: dict[str, Any] = {
+            name: _stage(kind, description.stages[name])
+            for name, kind in (("normalize", Normalize), ("faces", Faces))
+            if name in description.stages
+        }
+        for name, kind in (("face_crop", FaceCrop), ("lips", Lips)):
+            if name in description.stages:
+                known["crop"] = _stage(kind, description.stages[name])
+        return cls(**({"normalize": Normalize()} | known), everyone=everyone)
+
+    def __call__(self, sample: Sample) -> list[Cut]:
+        """A crop, or the reason why there is none, for each face of a picture; never empty."""
+        try:
+            upright = self.normalize(sample)
+            boxes = self.boxes(upright.image)
+        except Reject as reject:
+            return [({}, reject.reason)]
+        return [self.cut(upright.image, box) for box in boxes]
+
+    def boxes(self, image: Image) -> list[list[int] | None]:
+        """Face boxes of an H×W×3 uint8 RGB picture, largest first; raises Reject: `no_face`."""
+        if self.faces is None:
+            return [None]
+        found = self.faces.in_image(image, everyone=self.everyone)
+        return list(found if self.everyone else found[:1])
+
+    def cut(self, image: Image, box: list[int] | None) -> Cut:
+        """The crop of the face in a box (None: of the whole picture)."""
+        face: Facts = {} if box is None else {"face": box}
+        try:
+            sample = Sample("", "", Path(), face, pixels=image)
+            if self.crop is not None:
+                sample = self.crop(sample)
+        except Reject as reject:
+            return face | reject.measured, reject.reason
+        return sample.facts, sample.image
+
+
+def _stage(kind: type, settings: dict[str, Any]) -> Any:
+    try:
+        return kind(**settings)
+    except (TypeError, ValueError) as error:
+        raise Trouble(f"the model's settings do not fit this version: {error}") from error

@@ -1,0 +1,1 @@
+"""Frames of videos and cameras: read, faces followed, labelled, written."""

@@ -1,0 +1,112 @@
+"""Faces followed from frame to frame, and what is said of them smoothed over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.sample import Image, Reject
+from stages.predict.chain import Chain, Cut
+
+GIVE_UP = 4  # searches in a row without a face that was there
+
+
+@dataclass
+class Track:
+    """A face that is followed: its number, its box, how many searches in a row have missed it,
+    and where the landmarks' middle was.
+    """
+
+    number: int
+    box: list[int]
+    missed: int = 0
+    middle: Any = None
+
+    def follow(self, points: Any) -> None:
+        """Move the box as far as the landmarks (68×2) moved."""
+        middle = np.mean(points, axis=0)
+        if self.middle is not None:
+            right, down = np.rint(middle - self.middle).astype(int).tolist()
+            if right or down:
+                self.box = [self.box[0] + right, self.box[1] + down, *self.box[2:]]
+                self.middle = np.add(self.middle, (right, down))
+        else:
+            self.middle = middle
+
+
+class Tracker:
+    """Finds faces in every n-th frame and follows them by their landmarks in between."""
+
+    def __init__(self, chain: Chain, every: int) -> None:
+        self._chain = chain
+        self._every = every
+        self._seen = 0
+        self._tracks: list[Track] = []
+        self._next = 0
+
+    def __call__(self, image: Image) -> list[tuple[int, Cut]]:
+        """For each face the number it keeps from frame to frame, and its crop."""
+        if self._chain.faces is None:
+            return [(0, self._chain.cut(image, None))]
+        if self._seen % self._every == 0 or any(track.missed for track in self._tracks):
+            self._tracks = list(self._found(image))
+        self._seen += 1
+        cuts = []
+        for track in self._tracks:
+            facts, crop = self._chain.cut(image, track.box)
+            if "landmarks" in facts:
+                track.follow(facts["landmarks"])
+            cuts.append((track.number, (facts, crop)))
+        return cuts or [(-1, ({}, "no_face"))]
+
+    def _found(self, image: Image) -> Iterator[Track]:
+        """Faces of this frame; one that lies where another lay keeps its number, one that is
+        missed is searched in the next frames again before it is given up.
+        """
+        try:
+            boxes = [box for box in self._chain.boxes(image) if box is not None]
+        except Reject:
+            boxes = []
+        old = list(self._tracks)
+        for box in boxes:
+            near = max(old, key=lambda track: overlap(track.box, box), default=None)
+            if near is not None and overlap(near.box, box) > 0.3:
+                old.remove(near)
+                yield Track(near.number, box)
+            else:
+                yield Track(self._next, box)
+                self._next += 1
+        if self._chain.everyone or not boxes:
+            for track in old:
+                track.missed += 1
+                if track.missed < GIVE_UP:
+                    yield track
+
+
+def overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Intersection over union of two boxes (left, top, width, height)."""
+    wide = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    tall = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    shared = max(0.0, wide) * max(0.0, tall)
+    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
+
+
+class Smooth:
+    """Averages a face's shares over about so many seconds, later frames counting more."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._before: dict[int, tuple[float, Any]] = {}
+
+    def __call__(self, track: int, at: float, shares: Sequence[float]) -> tuple[float, ...]:
+        now = np.array(shares)
+        if track in self._before and self._seconds:
+            last, before = self._before[track]
+            kept = math.exp(-(at - last) / self._seconds)
+            now = kept * before + (1 - kept) * now
+        self._before[track] = (at, now)
+        return tuple(now.tolist())

@@ -1,0 +1,187 @@
+"""The command that trains: done once for the same settings and data, and again for others."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_sets import epochs_in, flags, put, put_divided, train
+
+from pipeline.__main__ import main
+from stages.commands.train import Train
+from stages.model import model_file
+from stages.training.recipes import RECIPES
+
+QUICK = ("--epochs", "1", "--batch", "16", "--name", "quick")
+COUNTS = {"smile": 12, "none": 13, "10 pouting": 11, "2 openmouth": 11}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    put(tmp_path / "raw", COUNTS)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("trained")
+    put(home / "raw", COUNTS)
+    assert train(home, *QUICK) == 0
+    return home
+
+
+def run_of(home: Path) -> Path:
+    return home / "processed" / "runs" / "quick"
+
+
+def stamp(home: Path) -> int:
+    return (run_of(home) / "best.safetensors").stat().st_mtime_ns
+
+
+def test_a_second_call_finds_it_done_and_loads_no_torch(trained: Path) -> None:
+    before = stamp(trained)
+    argv = ["train", *flags(trained), *QUICK]
+    code = (
+        f"import sys\nfrom pipeline.__main__ import main\ncode = main({argv!r})\n"
+        "print(sorted({'torch', 'torchvision', 'tensorboard'} & set(sys.modules)))\nsys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    said = done.stdout.splitlines()
+    assert (done.returncode, said[-1]) == (0, "[]"), done.stderr
+    accuracy = json.loads((run_of(trained) / "run.json").read_text())["best"]["data/valacc"]
+    assert said[-2] == (
+        f"train: up to date. Validation accuracy {accuracy:.1%} (epoch 1), model in "
+        f"{run_of(trained)}; next: make predict PROCESSED={trained}/processed "
+        "INPUT=<picture or folder>"
+    )
+    assert stamp(trained) == before
+
+
+def test_resume_of_a_finished_run_does_nothing(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = stamp(trained)
+    assert train(trained, *QUICK, "--resume") == 0
+    assert "train: up to date. " in capsys.readouterr().out and stamp(trained) == before
+
+
+def test_labels_are_in_the_order_of_their_names_everywhere(trained: Path) -> None:
+    labels = sorted(COUNTS)
+    assert labels == ["10 pouting", "2 openmouth", "none", "smile"]
+    assert json.loads((run_of(trained) / "labels.json").read_text()) == labels
+    network, description = model_file.load(run_of(trained))
+    assert description.labels == labels
+    assert description.recipe.epochs == 1 and description.region == "whole"
+    told = json.loads((run_of(trained) / "evaluation.json").read_text())["val"]
+    assert list(told["recall"]) == labels
+    assert [sum(row) for row in told["confusion"]] == [1, 1, 1, 1]
+    assert description.side == (description.recipe.side or 32) and not network.training
+
+
+def test_a_changed_setting_and_changed_pictures_train_again(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(home, *QUICK) == 0
+    assert train(home, *QUICK, "--epochs", "2") == 0
+    assert "up to date" not in last_line(capsys) and epochs_in(run_of(home)) == [1, 2]
+    weights = (run_of(home) / "last.safetensors").read_bytes()
+    next((home / "raw" / "smile").iterdir()).unlink()
+    assert train(home, *QUICK, "--epochs", "2") == 0
+    assert "up to date" not in last_line(capsys)
+    assert (run_of(home) / "last.safetensors").read_bytes() != weights
+    assert train(home, *QUICK, "--epochs", "2") == 0
+    assert last_line(capsys).startswith("train: up to date. ")
+    (run_of(home) / "best.safetensors").unlink()
+    assert train(home, *QUICK, "--epochs", "2") == 0
+    assert (run_of(home) / "best.safetensors").exists()
+
+
+def test_another_file_of_weights_under_the_same_name_trains_again(home: Path) -> None:
+    start = home / "start.safetensors"
+    assert train(home, *QUICK) == 0
+    start.write_bytes((run_of(home) / "best.safetensors").read_bytes())
+    assert train(home, *QUICK, "--weights", str(start)) == 0
+    first, before = (run_of(home) / "best.safetensors").read_bytes(), stamp(home)
+    assert train(home, *QUICK, "--weights", str(start)) == 0 and stamp(home) == before
+    start.write_bytes(first)
+    assert train(home, *QUICK, "--weights", str(start)) == 0
+    assert (run_of(home) / "best.safetensors").read_bytes() != first
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+def test_pictures_come_from_the_cache_of_the_data_they_were_made_of(home: Path) -> None:
+    assert train(home, *QUICK) == 0
+    cache = home / "processed" / "cache"
+    first = {path.name for path in cache.iterdir()}
+    assert sorted(name.split("-")[0] for name in first) == ["train", "val"]
+    next((home / "raw" / "smile").iterdir()).unlink()
+    assert train(home, *QUICK) == 0
+    second = {path.name for path in cache.iterdir()}
+    assert len(second) == 2 and not first & second
+
+
+def test_test_pictures_are_judged_too_and_never_trained_on(tmp_path: Path) -> None:
+    put_divided(tmp_path / "raw", {"none": 12, "smile": 12}, {"none": 4, "smile": 4})
+    put(tmp_path / "raw" / "test", {"none": 3, "smile": 5}, seed=3)
+    assert train(tmp_path, *QUICK) == 0
+    told = json.loads((run_of(tmp_path) / "evaluation.json").read_text())
+    assert {name: one["count"] for name, one in told.items()} == {"val": 8, "test": 8}
+    assert [sum(row) for row in told["test"]["confusion"]] == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"smile": 20}, "dataset holds 1 label(s) to train on, two are needed"),
+        ({"smile": 5, "none": 5}, "no picture is left for validation"),
+    ],
+)
+def test_too_little_to_train_on_gives_code_1_and_the_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], counts: dict[str, int], message: str
+) -> None:
+    put(tmp_path / "raw", counts)
+    assert train(tmp_path, *QUICK) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "processed" / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "/tmp", "../x"])
+def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="must be a plain folder name"):
+        Train(name=name)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        ("--epochs", "0"),
+        ("--batch", "0"),
+        ("--lr", "0"),
+        ("--lr", "nan"),
+        ("--crop-min", "0"),
+        ("--crop-min", "1.5"),
+        ("--input-size", "0"),
+        ("--resize", "0"),
+        ("--label-smoothing", "2"),
+        ("--optimizer", "sgd", "--momentum", "0"),  # Nesterov's form needs one
+        ("--patience", "-1"),
+        ("--colour", "-1"),
+    ],
+)
+def test_senseless_settings_give_code_2(
+    trained: Path, capsys: pytest.CaptureFixture[str], flag: tuple[str, ...]
+) -> None:
+    assert main(["train", *flags(trained), "--name", "senseless", *flag]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_preset_sets_every_field_of_its_recipe(name: str) -> None:
+    assert Train.preset(name).as_recipe() == RECIPES[name]
+    assert Train.preset(name).recipe == name

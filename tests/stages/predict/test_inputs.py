@@ -1,0 +1,108 @@
+"""What a prediction is asked for, however it is named."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.trouble import Usage
+from stages.predict.inputs import asked, is_video
+
+NAMES = ("a b.jpg", "-dash.jpg", "line\nbreak.jpg", "微笑.jpg", "[1].jpg", "x.PNG")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    home = tmp_path / "in"
+    (home / "deep").mkdir(parents=True)
+    for name in NAMES:
+        (home / name).write_bytes(b"1")
+    (home / "deep" / "below.jpg").write_bytes(b"1")
+    return home
+
+
+def answers(given: object = "", listed: Path = Path()) -> dict[str, str]:
+    return {sample.key: refusal for sample, refusal in asked(str(given), listed)}
+
+
+def test_a_folder_gives_all_below_it_by_the_path_from_there(folder: Path) -> None:
+    assert answers(folder) == dict.fromkeys([*NAMES, "deep/below.jpg"], "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_taken_by_its_name_even_where_that_looks_like_a_pattern(
+    folder: Path, name: str
+) -> None:
+    assert answers(folder / name) == {name: ""}
+
+
+def test_a_pattern_gives_files_in_order_and_no_folders(folder: Path) -> None:
+    found = answers(f"{folder}/**/*.jpg")
+    expected = sorted(str(folder / name) for name in [*NAMES[:-1], "deep/below.jpg"])
+    assert list(found) == expected
+
+
+def test_a_pattern_that_fits_nothing_is_wrong_usage(folder: Path) -> None:
+    with pytest.raises(Usage, match="no such picture or folder"):
+        answers(f"{folder}/*.gif")
+
+
+def test_a_list_gives_a_row_for_each_name_once_missing_or_not(folder: Path) -> None:
+    there, gone = folder / "a b.jpg", folder / "gone.jpg"
+    other = folder / "u\x0bv\u2028w.jpg"  # breaks lines elsewhere, not here
+    other.write_bytes(b"1")
+    os.mkfifo(folder / "pipe")
+    names = [there, gone, there, "", other, folder / "pipe", folder / "deep", "n" * 5000, "nul\0"]
+    (folder / "list.txt").write_text("\ufeff" + "\n".join(map(str, names)), encoding="utf-8")
+    assert answers(listed=folder / "list.txt") == {
+        str(there): "",
+        str(gone): "missing",
+        str(other): "",
+        str(folder / "pipe"): "not_a_file",
+        str(folder / "deep"): "not_a_file",
+        "n" * 5000: "missing",
+        "nul\0": "missing",
+    }
+
+
+def test_a_list_may_come_from_windows(folder: Path) -> None:
+    (folder / "list.txt").write_bytes(f"{folder}/x.PNG\r\n{folder}/-dash.jpg\r\n".encode())
+    assert list(answers(listed=folder / "list.txt").values()) == ["", ""]
+
+
+def test_names_that_are_no_unicode_are_found_by_a_list(folder: Path) -> None:
+    odd = os.fsencode(folder) + b"/\xff\xfe.jpg"
+    Path(os.fsdecode(odd)).write_bytes(b"1")
+    (folder / "list.txt").write_bytes(odd + b"\n")
+    assert answers(listed=folder / "list.txt") == {os.fsdecode(odd): ""}
+
+
+def test_nothing_asked_for_is_wrong_usage() -> None:
+    with pytest.raises(Usage, match="give --input"):
+        answers()
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"\0\0\0\x20ftypisom", True),
+        (b"\0\0\0\x20ftypheic", False),
+        (b"RIFF\0\0\0\0AVI LIST", True),
+        (b"RIFF\0\0\0\0WEBPVP8 ", False),
+        (b"\x1aE\xdf\xa3\x93\x42\x82\x88", True),
+        (b"ffconcat version 1.0\n", False),
+        (b"#EXTM3U\n#EXTINF:1\n", False),
+        (b"", False),
+    ],
+)
+def test_a_video_is_told_by_its_first_bytes(tmp_path: Path, head: bytes, expected: bool) -> None:
+    for name in ("a.mp4", "a.jpg"):
+        (tmp_path / name).write_bytes(head)
+        assert is_video(tmp_path / name) is expected
+
+
+def test_what_is_not_there_is_no_video(tmp_path: Path) -> None:
+    assert not is_video(tmp_path / "gone.mp4")
+    assert not is_video(tmp_path)
