@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_pipeline import home as home  # a fixture for the tests of pipeline/
 
 # Read once a process, at the first video: tests make one before the program opens one.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pebble import ProcessExpired
-from small_pipeline import Home, Mark, Take, chain, home, picture
+from small_pipeline import Home, Mark, Take, chain, picture
 
 from pipeline.executors import Processes, Serial
 from pipeline.sample import Decision, Reject, Sample

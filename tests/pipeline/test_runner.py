@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_pipeline import Home, Mark, Take, chain, home, picture, put
+from small_pipeline import Home, Mark, Take, chain, picture, put
 
 from pipeline.executors import Processes
 from pipeline.pictures import decode, encode
