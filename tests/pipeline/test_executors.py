@@ -20,8 +20,6 @@ from pipeline.sample import Decision, Reject, Sample
 from pipeline.step import Step
 from stages.dedupe import Dedupe
 
-__all__ = ["home"]  # the fixture
-
 
 class TwoPartError(Exception):
     """Pickles but cannot be unpickled: its constructor takes more than it hands on."""
