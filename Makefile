@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '
 PIPELINE = .venv/bin/python -m pipeline
 FLAGS = $(if $(RAW),--raw "$(RAW)") $(if $(PROCESSED),--processed "$(PROCESSED)") $(if $(WORKERS),--workers $(WORKERS))
 DEMO = --raw demo/raw --processed demo/processed
-MODELS = face_models/shape_predictor_68_face_landmarks.dat face_models/haarcascade_frontalface_default.xml
+MODELS = $(addprefix face_models/,haarcascade_frontalface_default.xml shape_predictor_68_face_landmarks.dat face_detection_short_range.tflite face_landmark.tflite)
 export DLIB_USE_CUDA = OFF
 
 .DEFAULT_GOAL = help

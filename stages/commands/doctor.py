@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.trouble import Trouble
 from stages.face.haar import COMPILED
-from stages.face.model_files import HAAR, LANDMARKS, installed
+from stages.face.model_files import HAAR, PUBLISHED, installed
 
 if TYPE_CHECKING:
     from pipeline.context import Context
@@ -82,7 +82,7 @@ def _torch() -> str:
 def _models() -> list[str]:
     """A complaint for each model file that is missing or cut short."""
     complaints = []
-    for name in (HAAR, LANDMARKS):
+    for name in (HAAR, *PUBLISHED):
         try:
             print(f"{'model':<15}{installed(name)}")
         except Trouble as trouble:

@@ -1,4 +1,4 @@
-"""The model files: missing, cut short or wrong, they give one sentence and leave nothing behind."""
+"""A model file that is missing, cut short or wrong gives one sentence and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from pipeline.trouble import Trouble
 from stages import faces
 from stages.commands.face_models import FetchFaceModels
 from stages.face import model_files as face_models
-from stages.face.model_files import HAAR, LANDMARKS, installed
+from stages.face.model_files import (
+    BLAZEFACE,
+    FACE_MESH,
+    HAAR,
+    LANDMARKS,
+    PUBLISHED,
+    installed,
+    load_network,
+)
 from stages.faces import Faces
 from stages.lips import Lips
 
@@ -37,6 +45,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     forget()
     yield place
     forget()
+
+
+@pytest.fixture
+def real() -> dict[str, Path]:
+    """The installed models by name."""
+    if not all((REAL / name).is_file() for name in PUBLISHED):
+        pytest.skip("needs the face models, which `make setup` fetches")
+    return {name: REAL / name for name in PUBLISHED}
+
+
+def fetch(landmarks: object, blazeface: object, mesh: object) -> int:
+    return FetchFaceModels(str(landmarks), str(blazeface), str(mesh)).run(NO_CONTEXT)
 
 
 def haar() -> bytes:
@@ -98,8 +118,8 @@ def test_a_file_of_other_content_is_refused(address: bool, folder: Path, tmp_pat
     origin = wrong.as_uri() if address else str(wrong)
     with pytest.raises(Trouble) as caught:
         FetchFaceModels(landmarks=origin).run(NO_CONTEXT)
-    assert str(caught.value) == f"{origin} does not hold the 68-point model (SHA-256 differs)"
-    assert [one.name for one in folder.iterdir()] == [HAAR]
+    assert str(caught.value) == f"{origin} does not hold {LANDMARKS} as published (SHA-256 differs)"
+    assert [path.name for path in folder.iterdir()] == [HAAR]
     assert wrong.read_bytes() == bytes(1000)
 
 
@@ -108,10 +128,10 @@ def test_a_file_of_the_right_size_and_other_content_is_refused(
 ) -> None:
     wrong = tmp_path / "wrong.dat"
     with open(wrong, "wb") as file:
-        file.truncate(face_models.SIZE[LANDMARKS])
+        file.truncate(PUBLISHED[LANDMARKS].size)
     with pytest.raises(Trouble, match="SHA-256 differs"):
         FetchFaceModels(landmarks=str(wrong)).run(NO_CONTEXT)
-    assert [one.name for one in folder.iterdir()] == [HAAR]
+    assert [path.name for path in folder.iterdir()] == [HAAR]
 
 
 def test_a_file_that_is_not_there_is_named(folder: Path, tmp_path: Path) -> None:
@@ -119,7 +139,7 @@ def test_a_file_that_is_not_there_is_named(folder: Path, tmp_path: Path) -> None
     with pytest.raises(Trouble) as caught:
         FetchFaceModels(landmarks=missing).run(NO_CONTEXT)
     assert str(caught.value) == f"{missing}: no such file"
-    assert [one.name for one in folder.iterdir()] == [HAAR]
+    assert [path.name for path in folder.iterdir()] == [HAAR]
 
 
 def test_an_address_that_leads_nowhere_is_trouble_not_a_traceback(
@@ -128,27 +148,38 @@ def test_an_address_that_leads_nowhere_is_trouble_not_a_traceback(
     origin = (tmp_path / "nowhere.dat").as_uri()
     with pytest.raises(Trouble, match=r"nowhere\.dat"):
         FetchFaceModels(landmarks=origin).run(NO_CONTEXT)
-    assert [one.name for one in folder.iterdir()] == [HAAR]
+    assert [path.name for path in folder.iterdir()] == [HAAR]
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_the_right_file_replaces_a_damaged_one(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    name: str, folder: Path, real: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if not (REAL / LANDMARKS).is_file():
-        pytest.skip("the 68-point model is not installed")
-    (folder / LANDMARKS).write_bytes(b"cut short")
-    source = REAL / LANDMARKS
-    assert FetchFaceModels(landmarks=str(source)).run(NO_CONTEXT) == 0
-    assert source.is_file()
-    assert installed(LANDMARKS).stat().st_size == source.stat().st_size
-    assert sorted(one.name for one in folder.iterdir()) == [HAAR, LANDMARKS]
+    (folder / name).write_bytes(b"cut short")
+    assert fetch(*real.values()) == 0
+    assert all(path.is_file() for path in real.values())
+    assert installed(name).read_bytes() == real[name].read_bytes()
+    assert {path.name for path in folder.iterdir()} == {HAAR, *PUBLISHED}
     assert (folder / HAAR).read_bytes() == haar()
     assert "SHA-256 right" in capsys.readouterr().out
 
 
-def test_what_is_right_is_left_as_it_is(folder: Path) -> None:
-    if not (REAL / LANDMARKS).is_file():
-        pytest.skip("the 68-point model is not installed")
-    (folder / LANDMARKS).symlink_to(REAL / LANDMARKS)  # a new file would take the link's place
-    assert FetchFaceModels(landmarks="no/such/file").run(NO_CONTEXT) == 0
-    assert (folder / LANDMARKS).is_symlink()
+def test_a_file_that_is_right_is_left_alone(folder: Path, real: dict[str, Path]) -> None:
+    for name, path in real.items():
+        (folder / name).symlink_to(path)  # a new file would take the link's place
+    assert fetch("no/such/file", "no/such/file", "no/such/file") == 0
+    assert all((folder / name).is_symlink() for name in real)
+
+
+def test_a_network_that_is_another_model_is_refused(folder: Path, real: dict[str, Path]) -> None:
+    with pytest.raises(Trouble, match=f"does not hold {BLAZEFACE} as published"):
+        fetch(real[LANDMARKS], real[FACE_MESH], real[FACE_MESH])
+    assert {path.name for path in folder.iterdir()} == {HAAR, LANDMARKS}
+
+
+@pytest.mark.parametrize("content", [b"", b"<html><body>404</body></html>", bytes(229_032)])
+def test_a_file_that_is_no_network_gives_the_sentence(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / BLAZEFACE
+    path.write_bytes(content)
+    with pytest.raises(Trouble, match="is no TFLite network: delete it and run `make setup`"):
+        load_network(path)
