@@ -28,7 +28,7 @@ from pipeline.files import link
 from pipeline.ledger import Ledger
 from pipeline.runner import Runner
 from pipeline.step import Step
-from stages.video.tracking import overlap
+from stages.face.crop import overlap
 
 ROOT = Path(__file__).parent.parent
 PARTS = {  # functions that share nothing, by file and name
@@ -38,7 +38,7 @@ PARTS = {  # functions that share nothing, by file and name
         ("~", "<method 'get_next' of 'WebPAnimDecoder' objects>"),
     ],
     "Haar": [("faces.py", "find")],
-    "landmarks": [("lips.py", "landmarks")],
+    "landmarks": [("landmarks.py", "find_landmarks")],
     "encode": [("pictures.py", "encode")],
     "write": [("files.py", "write"), ("files.py", "link"), ("~", "<built-in method posix.sync>")],
     "ledger": [

@@ -16,7 +16,9 @@ class FaceCrop:
 
     version: ClassVar[int] = 1
     scale: float = 1.2
-    """Side of the square in sides of the face box; Haar's box is tight around brows and chin."""
+    """Side of the square, as a multiple of the face box's longer side. Haar's box ends at brows and
+    chin.
+    """
     size: int = 128
     """Side of the stored crop in pixels; 0 keeps the native size."""
 
@@ -28,6 +30,11 @@ class FaceCrop:
         return ()
 
     def __call__(self, sample: Sample) -> Sample:
+        """The face crop, size×size×3 uint8 RGB.
+
+        Reads the fact `face`. Adds `crop` (left, top, side, side in pixels of the picture) and
+        `padded` (the share of the crop that lies outside the picture).
+        """
         height, width = sample.image.shape[:2]
         square = square_around(sample.facts["face"], self.scale, width, height)
         crop = cut(sample.image, square, self.size)

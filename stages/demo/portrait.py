@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.sample import Image
+from stages.face.landmarks import find_landmarks
 from stages.faces import Faces
-from stages.lips import landmarks
 
 Points = NDArray[np.float64]
 
@@ -24,7 +24,7 @@ def portrait() -> tuple[Image, Points]:
 
     image = np.asarray(data.astronaut(), dtype=np.uint8)
     face = Faces().find(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]
-    return image, landmarks(image, face).astype(np.float64)
+    return image, find_landmarks(image, face).astype(np.float64)
 
 
 def _closed(points: Points) -> Points:

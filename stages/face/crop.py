@@ -1,10 +1,10 @@
-"""Square crops: where they lie, and how they are cut.
+"""Square crops: where they lie, how they are cut, and how far boxes overlap.
 
-┌─────────────────────────┐   The box of the points is widened to a square around its own
-│ picture                 │   centre: side = scale × the box's longer side. Where the square
-│        ┌ ─ ─ ─ ─ ─ ┐    │   leaves the picture it is moved back inside, never shrunk. Only
-│          ┌───────┐      │   where it is larger than the picture does the border repeat.
-│        │ │ box   │ │    │
+┌─────────────────────────┐   The box is widened to a square around its own centre:
+│ picture                 │   side = scale × the box's longer side. A square that leaves
+│        ┌ ─ ─ ─ ─ ─ ┐    │   the picture is moved back inside; it is never shrunk. A
+│          ┌───────┐      │   square that is larger than the picture is centred on it,
+│        │ │ box   │ │    │   and the picture's border is repeated to fill it.
 │          └───────┘      │
 │        └ ─ square ─┘    │
 └─────────────────────────┘
@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -25,7 +26,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Square:
-    """Left, top and side in pixels; it may be larger than the picture, then it is centred on it."""
+    """Left, top and side in pixels. Where it is larger than the picture, it starts before 0."""
 
     left: int
     top: int
@@ -33,11 +34,15 @@ class Square:
 
     @property
     def box(self) -> list[int]:
+        """Left, top, width, height: as facts have it."""
         return [self.left, self.top, self.side, self.side]
 
 
 def square_around(box: Box, scale: float, width: int, height: int) -> Square:
-    """The square of `scale` × the longer side of a box, inside a picture of width × height."""
+    """The square around a box in a picture of width × height pixels.
+
+    Its side is `scale` × the longer side of the box, at least one pixel.
+    """
     left, top, box_width, box_height = box
     side = max(1, round(scale * max(box_width, box_height)))
     return Square(
@@ -48,7 +53,7 @@ def square_around(box: Box, scale: float, width: int, height: int) -> Square:
 
 
 def _inside(centre: float, side: int, length: int) -> int:
-    """Start of a stretch of `side` around a centre, moved to lie inside 0 … length."""
+    """Where a stretch of `side` pixels around a centre begins, moved to lie inside 0 … length."""
     if side > length:
         return -((side - length) // 2)
     return min(max(round(centre - side / 2), 0), length - side)
@@ -61,7 +66,10 @@ def padded_share(square: Square, width: int, height: int) -> float:
 
 
 def cut(image: Image, square: Square, size: int) -> Image:
-    """The square of an H×W×3 uint8 picture, resized to size×size (0: as it is)."""
+    """The square's pixels of an H×W×3 uint8 picture, resized to size×size×3 (size 0: not resized).
+
+    Shrinks by area, enlarges by cubic interpolation.
+    """
     import cv2
 
     height, width = image.shape[:2]
@@ -86,7 +94,7 @@ def cut(image: Image, square: Square, size: int) -> Image:
 
 
 def square(image: Image, side: int) -> Image:
-    """The middle of an H×W×3 picture as side×side; the picture itself where it is that already."""
+    """The middle of an H×W×3 uint8 picture as side×side×3; the same array where it is that size."""
     import cv2
 
     height, width = image.shape[:2]
@@ -97,3 +105,11 @@ def square(image: Image, side: int) -> Image:
     middle = image[top : top + short, left : left + short]
     way = cv2.INTER_AREA if side < short else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(middle, (side, side), interpolation=way), dtype=np.uint8)
+
+
+def overlap(first: Sequence[float], second: Sequence[float]) -> float:
+    """Intersection over union of two boxes (left, top, width, height), 0 to 1."""
+    width = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
+    height = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
+    shared = max(0.0, width) * max(0.0, height)
+    return shared / (first[2] * first[3] + second[2] * second[3] - shared)

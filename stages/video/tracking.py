@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.sample import Image, Reject
+from stages.face.crop import overlap
 from stages.predict.chain import Chain, Cut
 
 GIVE_UP = 4  # searches in a row without a face that was there
@@ -85,14 +86,6 @@ class Tracker:
                 track.missed += 1
                 if track.missed < GIVE_UP:
                     yield track
-
-
-def overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """Intersection over union of two boxes (left, top, width, height)."""
-    wide = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    tall = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    shared = max(0.0, wide) * max(0.0, tall)
-    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
 
 
 class Smooth:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from pipeline.pictures import decode
 from pipeline.sample import Image, Reject, Sample
 from stages.demo.portrait import portrait
+from stages.face.crop import overlap
+from stages.face.landmarks import LIPS, find_landmarks
 from stages.face.model_files import HAAR, installed, load_cascade
 from stages.faces import Faces
-from stages.lips import LIP_POINTS, Lips, landmarks
-from stages.video.tracking import overlap
+from stages.lips import Lips
 
 
 @cache
@@ -140,7 +141,7 @@ def lips_of(image: Image, lips: Lips) -> Sample:
 
 
 def test_the_crop_is_one_and_a_half_of_the_box_around_all_lip_points() -> None:
-    assert list(range(68))[LIP_POINTS] == list(range(48, 68))
+    assert list(range(68))[LIPS] == list(range(48, 68))
     facts = lips_of(person(), Lips()).facts
     points = np.array(facts["landmarks"])
     assert points.shape == (68, 2)
@@ -154,7 +155,7 @@ def test_the_crop_is_one_and_a_half_of_the_box_around_all_lip_points() -> None:
 
 
 def test_landmarks_lie_on_the_face_in_their_order() -> None:
-    points = landmarks(person(), [176, 66, 95, 95])
+    points = find_landmarks(person(), [176, 66, 95, 95])
     assert points.dtype == np.int64
     right_eye, left_eye = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
     nose, mouth, chin = points[30], points[48:68].mean(axis=0), points[8]

@@ -17,8 +17,9 @@ from pipeline.sample import Image, Reject, Sample
 from stages.commands.sample_data import SampleData, vary
 from stages.dedupe import Dedupe
 from stages.demo.portrait import POSES, Points, portrait, warp
+from stages.face.landmarks import find_landmarks
 from stages.faces import Faces
-from stages.lips import Lips, landmarks
+from stages.lips import Lips
 from stages.normalize import Normalize
 from stages.screen import Screen
 
@@ -44,7 +45,7 @@ def posed(label: str, seed: int) -> Image:
 @cache
 def found(label: str, seed: int) -> Points:
     """The landmarks that dlib sees in the warped portrait."""
-    return landmarks(posed(label, seed), FACE).astype(np.float64)
+    return find_landmarks(posed(label, seed), FACE).astype(np.float64)
 
 
 def width(points: Points) -> float:

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.sample import Image
 from stages.demo.video import HEIGHT, RATE, SCRIPT, WIDTH, frames, write_video
+from stages.face.landmarks import find_landmarks
 from stages.faces import Faces
-from stages.lips import landmarks
 from stages.video.frames import Source
 
 SEEN = ("smile", "nobody", "openmouth")
@@ -30,7 +30,7 @@ def test_a_face_with_the_mouth_that_is_told_and_none_where_nobody_is() -> None:
         boxes = Faces().find(grey(image))
         assert bool(boxes) == (label != "nobody")
         if boxes:
-            points = landmarks(image, boxes[0])
+            points = find_landmarks(image, boxes[0])
             opened[label] = int(points[66, 1] - points[62, 1])
     assert opened["openmouth"] > 1.5 * opened["smile"]
 

@@ -17,13 +17,14 @@ from pipeline.pictures import encode
 from pipeline.sample import Image
 from pipeline.trouble import Trouble
 from stages.demo.video import RATE
+from stages.face.crop import overlap
 from stages.faces import Faces
 from stages.lips import Lips
 from stages.normalize import Normalize
 from stages.predict.chain import Chain
 from stages.predict.predictor import Predictor
 from stages.video.frames import Ahead, Source
-from stages.video.tracking import GIVE_UP, Smooth, Tracker, overlap
+from stages.video.tracking import GIVE_UP, Smooth, Tracker
 
 LIPS = Chain(Normalize(), Faces(), Lips())
 
