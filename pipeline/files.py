@@ -1,4 +1,4 @@
-"""Folders and files: find them, name what is made of them, write whole or not at all."""
+"""Files: name what is made of them, write whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,93 +7,14 @@ import fcntl
 import hashlib
 import os
 import re
-import stat
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from pipeline.trouble import Trouble
 
-SPLITS = ("train", "val", "test")
 HALF = ".new-"  # what the names of half-written files begin with
-
-
-class Found(NamedTuple):
-    """A file below the raw folder; `refusal` is the reason why it must not be opened."""
-
-    key: str
-    path: str
-    stamp: str
-    refusal: str = ""
-
-    @property
-    def label(self) -> str:
-        return label_of(self.key)
-
-
-def label_of(key: str) -> str:
-    """First folder of a key, or the second where the first is a split; "" where there is none."""
-    folders = key.split("/")[:-1]
-    if folders and folders[0] in SPLITS:
-        folders = folders[1:]
-    return folders[0] if folders else ""
-
-
-def split_of(key: str) -> str:
-    """The split a key was filed under by the user: "train", "val", "test", or ""."""
-    first, _, rest = key.partition("/")
-    return first if first in SPLITS and "/" in rest else ""
-
-
-def find(root: Path) -> Iterator[Found]:
-    """Every file below `root`, sorted folder by folder. Links are followed inside `root`, and
-    refused when they lead outside, in a circle or nowhere.
-    """
-    real_root = root.resolve()
-    yield from _find(str(root), "", real_root, (str(real_root),))
-
-
-def _find(folder: str, prefix: str, root: Path, above: tuple[str, ...]) -> Iterator[Found]:
-    with os.scandir(folder) as listing:
-        entries = sorted(listing, key=lambda entry: entry.name)
-    for entry in entries:
-        key = prefix + _printable(entry.name)
-        if entry.is_symlink() and not _leads_inside(entry.path, root, above):
-            yield Found(key, entry.path, "link", "bad_link")
-        elif entry.is_dir():
-            inside = (*above, os.path.realpath(entry.path))
-            try:
-                yield from _find(entry.path, key + "/", root, inside)
-            except PermissionError:
-                yield Found(key, entry.path, "closed", "unreadable")
-        else:
-            with suppress(FileNotFoundError):  # gone since the folder was listed
-                yield _found(entry, key)
-
-
-def _found(entry: os.DirEntry[str], key: str) -> Found:
-    about = entry.stat()
-    regular = stat.S_ISREG(about.st_mode)
-    refusal = "not_a_file" if not regular else "" if label_of(key) else "no_label"
-    return Found(key, entry.path, f"{about.st_size}:{about.st_mtime_ns}", refusal)
-
-
-def _leads_inside(path: str, root: Path, above: tuple[str, ...]) -> bool:
-    target = Path(os.path.realpath(path))
-    return target.exists() and str(target) not in above and target.is_relative_to(root)
-
-
-def _printable(name: str) -> str:
-    """A file name that is no UTF-8 with its odd bytes spelled out, so that it can be recorded;
-    backslashes are doubled where they could be taken for such a spelling.
-    """
-    data = os.fsencode(name)
-    plain = data.decode("utf-8", "ignore").encode() == data
-    if plain and b"\\x" not in data:
-        return name
-    return data.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def shown(text: str, but: str = "\n") -> str:

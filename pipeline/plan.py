@@ -9,10 +9,10 @@ from typing import cast
 
 from pipeline import files
 from pipeline.ledger import Ledger
+from pipeline.raw import Copies, Found, find, without_clashes
 from pipeline.sample import Sample
 from pipeline.step import SetStage, Step
 from pipeline.trouble import Usage
-from pipeline.twins import Copies, without_clashes
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Planner:
         self._raw = raw
         self._processed = processed
         self._ledger = ledger
-        self._found: dict[str, files.Found] | None = None
+        self._found: dict[str, Found] | None = None
 
     def plan(self, step: Step) -> Plan:
         """Compare what is wanted with what is done."""
@@ -77,7 +77,7 @@ class Planner:
             if not file.refusal and (only is None or file.key in only)
         )
 
-    def refused(self, step: Step, plan: Plan) -> Iterator[files.Found]:
+    def refused(self, step: Step, plan: Plan) -> Iterator[Found]:
         """Of what is to be done: files that must not be opened."""
         if step.input is None:
             yield from (one for key in plan.stale if (one := self._raw_files()[key]).refusal)
@@ -91,14 +91,14 @@ class Planner:
         """Pictures (and half-written files) in the step's folder, relative to the processed one."""
         return files.pictures_in(self._processed, step.folder)
 
-    def _raw_files(self) -> dict[str, files.Found]:
+    def _raw_files(self) -> dict[str, Found]:
         if self._found is None:
             if not self._raw.is_dir():
                 raise Usage(
                     f"{self._raw} is no folder: put your pictures into {self._raw}/<label>/, "
                     "or name another with --raw"
                 )
-            self._found = without_clashes(files.find(self._raw))
+            self._found = without_clashes(find(self._raw))
             self._ledger.see((key, found.stamp) for key, found in self._found.items())
         return self._found
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline import files
+from pipeline import raw
 from pipeline.sample import Sample
 from pipeline.trouble import Usage
 
@@ -44,7 +44,7 @@ def asked(given: str, listed: Path) -> Iterator[Asked]:
 
 
 def _below(folder: Path) -> Iterator[Asked]:
-    for found in files.find(folder):
+    for found in raw.find(folder):
         refusal = found.refusal.replace("no_label", "")
         yield Sample(found.key, "", Path(found.path)), refusal
 

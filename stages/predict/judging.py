@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import files
+from pipeline import files, raw
 from pipeline.sample import Image, Sample
 from stages.face.crop import square
 from stages.model.networks import Network
@@ -93,8 +93,8 @@ def in_folder(folder: Path) -> list[Asked]:
     Of a divided set, train is left out where there is more.
     """
     found = [
-        Asked(Sample(one.key, one.label, Path(one.path)), files.split_of(one.key), one.refusal)
-        for one in files.find(folder)
+        Asked(Sample(one.key, one.label, Path(one.path)), raw.split_of(one.key), one.refusal)
+        for one in raw.find(folder)
     ]
     splits = {one.split for one in found if one.split}
     wanted = splits - {"train"} or splits or {""}
