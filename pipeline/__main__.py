@@ -7,41 +7,22 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import ClassVar
+from typing import cast
 
 from pipeline import files
-from pipeline.context import Command, Context
+from pipeline.context import Context, Runnable
 from pipeline.executors import Executor, Processes, Serial
 from pipeline.ledger import Ledger
-from pipeline.reset import Reset
 from pipeline.runner import Runner
 from pipeline.settings import Common, Settings, near_misses, read_table, resolve
-from pipeline.status import as_json, as_table, status
 from pipeline.step import Step
 from pipeline.trouble import Trouble, Usage
 from stages.table import COMMANDS, STAGES
 
-
-@dataclass(frozen=True)
-class Status:
-    """Show of each stage: pictures in, kept, rejected by reason, errors, whether up to date."""
-
-    json: bool = False
-    """Print JSON in place of the table."""
-    after_stages: ClassVar[bool] = False
-    writes: ClassVar[bool] = False
-
-    def run(self, context: Context) -> int:
-        entries = status(context.steps, context.runner.planner, context.ledger)
-        print(as_json(entries) if self.json else as_table(entries))
-        return 0
-
-
 STAGE_KINDS = {row.name: row.settings for row in STAGES}
-COMMAND_KINDS: dict[str, type] = {**COMMANDS, "status": Status, "reset": Reset}
+COMMAND_KINDS = {command.name: command.settings for command in COMMANDS}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -69,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(name: str, settings: Settings) -> int:
     common = settings.common
-    command: Command | None = settings.own if name in COMMAND_KINDS else None
+    command = next((command for command in COMMANDS if command.name == name), None)
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
     stages = first and (command is None or command.after_stages)
     with ExitStack() as stack:
@@ -87,7 +68,7 @@ def _run(name: str, settings: Settings) -> int:
         if errors:
             log = common.processed / "errors.log"
             print(f"{errors:,} in error, not counted as done: see {log}", file=sys.stderr)
-        code = command.run(context) if command else 0
+        code = cast(Runnable, settings.own).run(context) if command else 0
         return code or int(errors > 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from pipeline.executors import Executor
 from pipeline.ledger import Ledger
@@ -40,14 +40,9 @@ class Context:
         return errors
 
 
-class Command(Protocol):
-    """A dataclass of settings that is no picture stage: training, prediction and the like."""
-
-    after_stages: ClassVar[bool]
-    """Whether all picture stages are brought up to date first."""
-    writes: ClassVar[bool]
-    """Whether it needs the processed folder to itself."""
+class Runnable(Protocol):
+    """The settings of a command (training, prediction and the like), and what it does."""
 
     def run(self, context: Context) -> int:
-        """Do it; returns the exit code."""
+        """Do the command's work; returns the exit code."""
         ...

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from pipeline import files
 from pipeline.ledger import Ledger
 from pipeline.raw import Copies, Found, find, without_clashes
 from pipeline.sample import Sample
-from pipeline.step import SetStage, Step
+from pipeline.step import Step
 from pipeline.trouble import Usage
 
 
@@ -47,7 +46,7 @@ class Planner:
         stale, remade, gone = self._ledger.compare(step.name, fingerprint, step.input)
         present, outputs = self.present(step), self._ledger.outputs(step.name)
         lost = {outputs[path] for path in outputs.keys() - present} - stale.keys() - gone
-        if step.whole_set and not self._tables_exist(step):
+        if not self._tables_exist(step):
             stale = self.sources(step)
         elif lost:
             wanted = self.sources(step)
@@ -103,5 +102,5 @@ class Planner:
         return self._found
 
     def _tables_exist(self, step: Step) -> bool:
-        names = cast(SetStage, step.stage).tables
-        return all((self._processed / step.folder / name).exists() for name in names)
+        folder = self._processed / step.folder
+        return all((folder / name).exists() for name in step.tables())

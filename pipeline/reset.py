@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from pipeline import files
 from pipeline.context import Context
@@ -18,8 +17,6 @@ class Reset:
 
     yes: bool = False
     """Do not ask."""
-    after_stages: ClassVar[bool] = False
-    writes: ClassVar[bool] = False
 
     def run(self, context: Context) -> int:
         folder = context.processed

@@ -226,7 +226,7 @@ class Runner:
             if outcome.output:
                 source = changed[outcome.key].sample.file
                 files.link(source, self._processed / outcome.output)
-        for name, text in stage.describe(decisions).items():
+        for name, text in step.describe(decisions).items():
             files.write(self._processed / step.folder / name, text)
         os.sync()
         self._ledger.record(step.name, outcomes)

@@ -1,15 +1,30 @@
-"""The table of stages: what went in, what was kept, what was dropped and why."""
+"""The command that shows, stage by stage, what came in, was kept and was dropped, and why."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from pipeline.context import Context
 from pipeline.ledger import Ledger
 from pipeline.plan import Planner
 from pipeline.step import Step
 from pipeline.trouble import Trouble
+
+
+@dataclass(frozen=True)
+class Status:
+    """Show of each stage: pictures in, kept, rejected by reason, errors, whether up to date."""
+
+    json: bool = False
+    """Print JSON in place of the table."""
+
+    def run(self, context: Context) -> int:
+        entries = status(context.steps, context.runner.planner, context.ledger)
+        print(as_json(entries) if self.json else as_table(entries))
+        return 0
 
 
 def status(steps: Sequence[Step], planner: Planner, ledger: Ledger) -> list[dict[str, Any]]:

@@ -6,43 +6,60 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 from pipeline import files
 from pipeline.sample import Decision, Sample
 
 
 class Stage(Protocol):
-    """A frozen dataclass whose fields are its settings."""
+    """A frozen dataclass whose fields are its settings.
+
+    `version` is counted up when the code changes what the stage puts out.
+    """
 
     version: ClassVar[int]
 
-    def models(self) -> tuple[Path, ...]:
-        """Model files the result depends on."""
-        ...
-
 
 class PictureStage(Stage, Protocol):
-    """Judges or changes one picture; raises Reject to drop it."""
+    """Judges or changes one picture. Raises Reject to drop it."""
 
     def __call__(self, sample: Sample) -> Sample: ...
 
 
 class SetStage(Stage, Protocol):
-    """Judges all pictures at once; the same set gives the same decisions in any order."""
-
-    tables: ClassVar[tuple[str, ...]]
+    """Judges all pictures at once. The same set gives the same decisions, whatever its order."""
 
     def __call__(self, samples: Sequence[Sample]) -> Iterable[Decision]: ...
 
+
+@runtime_checkable
+class UsesModels(Protocol):
+    """A stage whose result depends on model files. Which ones may depend on its settings."""
+
+    def models(self) -> tuple[Path, ...]:
+        """The model files. Raises Trouble where one is missing or damaged."""
+        ...
+
+
+@runtime_checkable
+class WritesTables(Protocol):
+    """A whole-set stage that writes tables beside its pictures."""
+
+    tables: ClassVar[tuple[str, ...]]
+    """File names, relative to the stage's folder."""
+
     def describe(self, decisions: Sequence[Decision]) -> dict[str, str]:
-        """The text of each of `tables`, files that lie beside the pictures."""
+        """The text of each of `tables` by file name; decisions come sorted by key."""
         ...
 
 
 @dataclass(frozen=True)
 class Step:
-    """A stage in its place: its settings, the folder it fills, the stage it takes from."""
+    """A stage in its place: its settings, the folder it fills, the stage it takes from.
+
+    `input` is None for the first stage, which takes the user's files.
+    """
 
     name: str
     stage: PictureStage | SetStage
@@ -54,10 +71,19 @@ class Step:
         return asdict(cast(Any, self.stage))
 
     def fingerprint(self) -> str:
-        """Names all a result depends on: stage, version, settings, model files."""
-        models = {path.name: files.identity(path) for path in self.stage.models()}
+        """Names all that a result depends on: stage, version, settings and model files."""
+        paths = self.stage.models() if isinstance(self.stage, UsesModels) else ()
+        models = {path.name: files.identity(path) for path in paths}
         whole = [self.name, self.stage.version, self.settings(), models]
         return files.digest(json.dumps(whole, sort_keys=True).encode())
+
+    def tables(self) -> tuple[str, ...]:
+        """Tables that must be there, relative to the stage's folder."""
+        return self.stage.tables if isinstance(self.stage, WritesTables) else ()
+
+    def describe(self, decisions: Sequence[Decision]) -> dict[str, str]:
+        """The text of the tables by file name."""
+        return self.stage.describe(decisions) if isinstance(self.stage, WritesTables) else {}
 
     def output(self, sample: Sample, within: str = "") -> str:
         """Where a kept picture goes, relative to the processed folder."""

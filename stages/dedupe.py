@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from pipeline.sample import Decision, Reject, Sample
@@ -15,10 +14,6 @@ class Dedupe:
     """Keep one of each set of identical pictures: the first by key."""
 
     version: ClassVar[int] = 1
-    tables: ClassVar[tuple[str, ...]] = ()
-
-    def models(self) -> tuple[Path, ...]:
-        return ()
 
     def __call__(self, samples: Sequence[Sample]) -> Iterable[Decision]:
         first: dict[str, str] = {}
@@ -26,6 +21,3 @@ class Dedupe:
             original = first.setdefault(sample.digest, sample.key)
             copy = original != sample.key
             yield Decision(sample, Reject("duplicate", of=original) if copy else None)
-
-    def describe(self, decisions: Sequence[Decision]) -> dict[str, str]:
-        return {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from pipeline.sample import Sample
@@ -25,9 +24,6 @@ class FaceCrop:
     def __post_init__(self) -> None:
         if self.scale <= 0 or self.size < 0:
             raise ValueError("scale must be over 0, size 0 or more")
-
-    def models(self) -> tuple[Path, ...]:
-        return ()
 
     def __call__(self, sample: Sample) -> Sample:
         """The face crop, size×size×3 uint8 RGB.

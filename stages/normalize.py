@@ -24,9 +24,6 @@ class Normalize:
     max_megabytes: float = 512.0
     """Larger files are dropped before they are read."""
 
-    def models(self) -> tuple[Path, ...]:
-        return ()
-
     def __call__(self, sample: Sample) -> Sample:
         """Read, decode to the last row, turn upright; a JPEG that is so already keeps its bytes."""
         from stages.formats import colour, memory, reading

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from pipeline.sample import Reject, Sample
@@ -20,9 +19,6 @@ class Screen:
     """Pixels of the short side; less is `too_small`."""
     min_spread: float = 2.0
     """Standard deviation of the grey values (0 to 127); less is `blank`."""
-
-    def models(self) -> tuple[Path, ...]:
-        return ()
 
     def __call__(self, sample: Sample) -> Sample:
         short, long = sorted((sample.facts["width"], sample.facts["height"]))

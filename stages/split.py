@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import ClassVar
 
 from pipeline.files import digest, output_name
@@ -29,9 +28,6 @@ class Split:
     def __post_init__(self) -> None:
         if not 0 <= self.val < 1:
             raise ValueError("val must be 0 or more and under 1")
-
-    def models(self) -> tuple[Path, ...]:
-        return ()
 
     def __call__(self, samples: Sequence[Sample]) -> Iterable[Decision]:
         """Pictures that came as train, val or test stay so; where no val came, train is divided."""

@@ -1,10 +1,12 @@
-"""The ordered table of stages, and the commands that use what they make. Imports no torch."""
+"""The stages in order, and the commands that use what they make. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.reset import Reset
 from pipeline.settings import REGIONS, Region
+from pipeline.status import Status
 from stages.commands.doctor import Doctor
 from stages.commands.evaluate import Evaluate
 from stages.commands.export import Export
@@ -25,13 +27,31 @@ from stages.split import Split
 
 @dataclass(frozen=True)
 class Row:
-    """A stage in the table; its input is the row before it in the same region."""
+    """A stage. Its input is the row before it among the rows of the same region.
+
+    `settings` is the stage's class, `folder` is where its pictures go, below `processed/`.
+    A `whole_set` stage judges all pictures at once, the others judge one at a time.
+    """
 
     name: str
     settings: type
     folder: str
     regions: tuple[Region, ...] = REGIONS
     whole_set: bool = False
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command. `settings` is its class: the fields are its flags, `run` does the work.
+
+    With `after_stages`, all stages are brought up to date first. With `writes`, the command has
+    the processed folder to itself.
+    """
+
+    name: str
+    settings: type
+    after_stages: bool = False
+    writes: bool = False
 
 
 STAGES = (
@@ -43,17 +63,17 @@ STAGES = (
     Row("lips", Lips, "lips", regions=("lips",)),
     Row("split", Split, "dataset", whole_set=True),
 )
-"""Picture stages in order. Each brings its folder below `processed/` up to date."""
 
-COMMANDS = {
-    "train": Train,
-    "predict": Predict,
-    "evaluate": Evaluate,
-    "export": Export,
-    "serve": Serve,
-    "sheet": Sheet,
-    "sample-data": SampleData,
-    "face-models": FetchFaceModels,
-    "doctor": Doctor,
-}
-"""Everything else on the command line, by name."""
+COMMANDS = (
+    Command("train", Train, after_stages=True, writes=True),
+    Command("predict", Predict),
+    Command("evaluate", Evaluate),
+    Command("export", Export),
+    Command("serve", Serve),
+    Command("sheet", Sheet),
+    Command("sample-data", SampleData),
+    Command("face-models", FetchFaceModels),
+    Command("doctor", Doctor),
+    Command("status", Status),
+    Command("reset", Reset),
+)

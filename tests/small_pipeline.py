@@ -29,9 +29,6 @@ class Take:
     version: ClassVar[int] = 1
     log: str = ""
 
-    def models(self) -> tuple[Path, ...]:
-        return ()
-
     def __call__(self, sample: Sample) -> Sample:
         self.note("take", sample)
         data = sample.file.read_bytes()

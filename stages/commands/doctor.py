@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pipeline.trouble import Trouble
 from stages.face.haar import COMPILED
@@ -20,9 +20,6 @@ SLOWER = "OpenCV's, several times slower: apt-get install gcc, delete .venv/read
 @dataclass(frozen=True)
 class Doctor:
     """Check versions, device and models, and say the way out of what does not work."""
-
-    after_stages: ClassVar[bool] = False
-    writes: ClassVar[bool] = False
 
     def run(self, context: Context) -> int:
         print(f"python         {platform.python_version()}")

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -41,8 +41,6 @@ class Evaluate:
     """Regular expression on paths; the accuracy of each first group (person) is told too."""
     output: Path = Path()
     """Where the results go; unset is evaluation/ in the run's folder."""
-    after_stages: ClassVar[bool] = False
-    writes: ClassVar[bool] = False
 
     def run(self, context: Context) -> int:
         """Write evaluation.json, confusion.png and mistakes.png; 1 where a picture failed."""

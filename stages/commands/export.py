@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,6 @@ class Export:
     """The .onnx file; unset is model.onnx in the run's folder. The .pt2 file lies beside it."""
     int8: bool = False
     """Also write <output>.int8.onnx, with weights of 8 bits, if it is as accurate on val."""
-    after_stages: ClassVar[bool] = False
-    writes: ClassVar[bool] = False
 
     def run(self, context: Context) -> int:
         """Write files that agree with torch; raises Trouble where one does not."""

@@ -10,7 +10,7 @@ import tempfile
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pipeline.trouble import Trouble
 from stages.face import model_files
@@ -37,8 +37,6 @@ class FetchFaceModels:
     """The same for the face detector BlazeFace."""
     mesh: str = ""
     """The same for the landmark network FaceMesh."""
-    after_stages: ClassVar[bool] = False
-    writes: ClassVar[bool] = False
 
     def run(self, context: Context) -> int:
         model_files.FOLDER.mkdir(exist_ok=True)

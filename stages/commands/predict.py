@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
@@ -54,8 +54,6 @@ class Annotate:
 class Predict:
     """Label pictures, folders, videos or a camera; writes tables and annotated copies."""
 
-    after_stages: ClassVar[bool] = False
-    writes: ClassVar[bool] = False
     input: str = ""
     """A picture, a video, a folder of any depth, a pattern ('*.jpg'), or - for standard input."""
     files_from: Path = Path()

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.trouble import Trouble
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 class Serve:
     """Serve a page on this machine to try a model with pictures or the webcam; Ctrl-C ends it."""
 
-    after_stages: ClassVar[bool] = False
-    writes: ClassVar[bool] = False
     model: Path = Path()
     """A run's folder, a .safetensors or .onnx file; unset takes the newest in processed/runs/."""
     faces: Literal["largest", "all"] = "largest"

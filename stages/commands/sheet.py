@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pipeline import files
 from pipeline.trouble import Trouble
@@ -19,8 +19,6 @@ class Sheet:
 
     columns: int = 12
     """Pictures a label."""
-    after_stages: ClassVar[bool] = False
-    writes: ClassVar[bool] = False
 
     def run(self, context: Context) -> int:
         from pipeline.pictures import decode, encode_png

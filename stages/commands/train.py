@@ -8,7 +8,7 @@ import platform
 import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pipeline import files
 from pipeline.settings import near_misses
@@ -32,8 +32,6 @@ PACKAGES = ("torch", "torchvision", "opencv-python", "dlib-bin", "numpy", "pillo
 class Train(Recipe):
     """Train a classifier on the data set; the best weights end in processed/runs/<name>/."""
 
-    after_stages: ClassVar[bool] = True
-    writes: ClassVar[bool] = True
     recipe: str = "default"
     """The preset that all other settings start from; see stages/training/recipes.py."""
     name: str = ""

@@ -127,4 +127,3 @@ def test_different_pictures_all_stay() -> None:
 
 def test_nothing_in_gives_nothing_out() -> None:
     assert list(Dedupe()([])) == []
-    assert Dedupe().describe([]) == {}
