@@ -189,7 +189,7 @@ def test_files_that_must_not_be_opened_get_a_row_and_no_call(tmp_path: Path) -> 
     ]
 
 
-def test_a_rejection_is_settled_and_an_error_is_tried_again(tmp_path: Path) -> None:
+def test_a_rejection_is_settled_and_a_fault_is_tried_again(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.put("a/dark.jpg", picture(1, brightest=9))
     blocked = put(tmp_path / "processed" / "marked" / "b", b"a file where a folder must be")
