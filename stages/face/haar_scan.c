@@ -1,8 +1,8 @@
 /* Where a Haar cascade of stumps fires in a picture, at one size, eight windows at a time.
 
-   The windows, the order of the arithmetic that rounds, and so the hits, are those of OpenCV's
-   detectMultiScale; haar.py says what the tables hold. Sums of pixels are taken modulo 2^32, of which
-   the differences are exact; totals of a stage are whole numbers in two halves of 24 bits. */
+   The windows are those of OpenCV's detectMultiScale, and arithmetic that rounds is done in its
+   order, so the hits are the same. cascade.py draws the two structs of the tables. Sums of pixels
+   are taken modulo 2^32: their differences are exact. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

@@ -122,8 +122,11 @@ def test_all_faces_are_seen_where_all_are_wanted() -> None:
 
 
 def test_fast_and_exact_search_agree_on_the_largest_face_of_photographs(photographs: Path) -> None:
-    """Wherever the exact one finds a face wider than 15% of the short side."""
-    pictures = sorted(photographs.rglob("*.jpg"))[::3]
+    """Wherever the exact one finds a face wider than 15% of the short side. The folders are those
+    of whole portraits: in crops as tight as the face most of what Haar finds is no face.
+    """
+    folders = [photographs / name for name in ("london", "interfaces")]
+    pictures = sorted(path for folder in folders for path in folder.rglob("*.jpg"))[::3]
     compared = apart = 0
     for path in pictures:
         picture = grey(decode(path.read_bytes()))

@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.context import Context
 from pipeline.trouble import Trouble
-from stages import faces
 from stages.commands.face_models import FetchFaceModels
+from stages.face import haar_search
 from stages.face import model_files as face_models
 from stages.face.model_files import (
     BLAZEFACE,
@@ -33,7 +33,7 @@ REAL = face_models.FOLDER
 
 def forget() -> None:
     installed.cache_clear()
-    faces._loaded.__dict__.clear()
+    haar_search._loaded.__dict__.clear()
 
 
 @pytest.fixture

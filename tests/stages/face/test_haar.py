@@ -111,9 +111,9 @@ def test_threads_do_not_disturb_each_other() -> None:
 
 
 def test_what_does_not_fit_is_refused_not_read() -> None:
-    tables = both()[0]._tables
+    tables = both()[0].tables
     assert tables is not None
-    stages, stumps = tables.stages, tables.stumps
+    stages, stumps = tables
     for picture, height, side, stumps_given in [
         (bytes(899), 30, 24, stumps),
         (bytes(900), 0, 24, stumps),
