@@ -60,7 +60,9 @@ def _run(name: str, settings: Settings) -> int:
         recorded = path.exists() or command is None or command.writes
         ledger = stack.enter_context(Ledger(path if recorded else None))
         executor = stack.enter_context(_executor(common))
-        runner = Runner(common.raw, common.processed, ledger, executor)
+        runner = Runner(
+            common.raw, common.processed, ledger, executor, follow_links=common.follow_links
+        )
         context = Context(settings, _steps(settings), ledger, runner, executor)
         errors = 0
         if stages:

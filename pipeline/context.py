@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pipeline import files
 from pipeline.executors import Executor
 from pipeline.ledger import Ledger
 from pipeline.runner import Runner
@@ -37,6 +38,8 @@ class Context:
         errors = 0
         for place, step in enumerate(steps):
             errors += self.runner.run(step, steps[place + 1 :])
+        for line in self.runner.planner.listing().remarks():
+            print(files.shown(line))
         return errors
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import files
+from pipeline.labels import require_clear
 from pipeline.ledger import Ledger
-from pipeline.raw import Copies, Found, find, without_clashes
+from pipeline.raw import Copies, Found, Listing, find, without_clashes
 from pipeline.sample import Sample
 from pipeline.step import Step
 from pipeline.trouble import Usage
@@ -32,11 +33,15 @@ class Plan:
 class Planner:
     """Compares the raw folder, the processed one and the ledger."""
 
-    def __init__(self, raw: Path, processed: Path, ledger: Ledger) -> None:
+    def __init__(
+        self, raw: Path, processed: Path, ledger: Ledger, follow_links: bool = False
+    ) -> None:
         self._raw = raw
         self._processed = processed
         self._ledger = ledger
-        self._found: dict[str, Found] | None = None
+        self._follow_links = follow_links
+        self._listing: Listing | None = None
+        self._found: dict[str, Found] = {}
 
     def plan(self, step: Step) -> Plan:
         """Compare what is wanted with what is done."""
@@ -90,15 +95,26 @@ class Planner:
         """Pictures (and half-written files) in the step's folder, relative to the processed one."""
         return files.pictures_in(self._processed, step.folder)
 
-    def _raw_files(self) -> dict[str, Found]:
-        if self._found is None:
+    def listing(self) -> Listing:
+        """What lies in the raw folder, looked up once.
+
+        Raises Usage where there is no such folder, and where its labels cannot be told apart.
+        """
+        if self._listing is None:
             if not self._raw.is_dir():
                 raise Usage(
                     f"{self._raw} is no folder: put your pictures into {self._raw}/<label>/, "
                     "or name another with --raw"
                 )
-            self._found = without_clashes(find(self._raw))
+            listing = find(self._raw, self._follow_links, closed=self._processed)
+            require_clear(listing.keys(), self._raw)
+            self._listing = listing
+            self._found = without_clashes(listing.files)
             self._ledger.see((key, found.stamp) for key, found in self._found.items())
+        return self._listing
+
+    def _raw_files(self) -> dict[str, Found]:
+        self.listing()
         return self._found
 
     def _tables_exist(self, step: Step) -> bool:

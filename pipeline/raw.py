@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline import labels, leftovers
 from pipeline.files import identity, output_name, short_digest
+from pipeline.labels import label_of
 
-SPLITS = ("train", "val", "test")
+OWN_TABLE = "sources.csv"  # beside collected pictures: where each comes from
 
 
 class Found(NamedTuple):
@@ -28,44 +31,120 @@ class Found(NamedTuple):
         return label_of(self.key)
 
 
-def label_of(key: str) -> str:
-    """First folder of a key, or the second where the first is a split; "" where there is none."""
-    folders = key.split("/")[:-1]
-    if folders and folders[0] in SPLITS:
-        folders = folders[1:]
-    return folders[0] if folders else ""
+@dataclass
+class Listing:
+    """What lies below a folder of pictures.
 
-
-def split_of(key: str) -> str:
-    """The split a key was filed under by the user: "train", "val", "test", or ""."""
-    first, _, rest = key.partition("/")
-    return first if first in SPLITS and "/" in rest else ""
-
-
-def find(root: Path) -> Iterator[Found]:
-    """Every file below `root`, sorted folder by folder. Links are followed inside `root`, and
-    refused when they lead outside, in a circle or nowhere.
+    `files` are in order of their paths, folder by folder. `label_folders` are the labels that have
+    a folder, even an empty one. `leftovers` counts what programs left behind; `files` lacks it.
+    `leading_out` are keys of links that lead out of the folder and were not followed.
     """
+
+    root: Path
+    files: list[Found] = field(default_factory=list)
+    label_folders: set[str] = field(default_factory=set)
+    leftovers: Counter[str] = field(default_factory=Counter)
+    leading_out: list[str] = field(default_factory=list)
+
+    def remarks(self) -> list[str]:
+        """Lines for a person: folders taken as a split, leftovers, links that were not followed."""
+        splits = labels.splits_among(self.keys())
+        renamed = ((name, split) for name, split in splits.items() if name != split)
+        taken = ", ".join(f"{name}/ is taken as {split}" for name, split in sorted(renamed))
+        left_out = leftovers.summary(self.leftovers) if self.leftovers else ""
+        return [f"{self.root}: {line}" for line in (taken, left_out, self._links()) if line]
+
+    def keys(self) -> list[str]:
+        return [file.key for file in self.files]
+
+    def _links(self) -> str:
+        count = len(self.leading_out)
+        if not count:
+            return ""
+        return (
+            f"{count:,} {'links lead' if count > 1 else 'link leads'} out of the folder and "
+            f"{'are' if count > 1 else 'is'} not followed (first: {self.leading_out[0]}); "
+            "--follow-links reads what lies there"
+        )
+
+
+def find(root: Path, follow_links: bool = False, closed: Path | None = None) -> Listing:
+    """All files below `root`. Links are followed inside `root`, and refused when they lead
+    outside, in a circle or nowhere.
+
+    `follow_links` follows those that lead outside too, but never into the folder `closed`.
+    """
+    listing = Listing(root)
     real_root = root.resolve()
-    yield from _find(str(root), "", real_root, (str(real_root),))
+    walk = _Walk(listing, real_root, follow_links, closed.resolve() if closed else None)
+    walk.folder(str(root), "", (str(real_root),))
+    listing.label_folders.discard("")
+    return listing
 
 
-def _find(folder: str, prefix: str, root: Path, above: tuple[str, ...]) -> Iterator[Found]:
-    with os.scandir(folder) as listing:
-        entries = sorted(listing, key=lambda entry: entry.name)
-    for entry in entries:
-        key = prefix + _printable(entry.name)
-        if entry.is_symlink() and not _leads_inside(entry.path, root, above):
-            yield Found(key, entry.path, "link", "bad_link")
+@dataclass(frozen=True)
+class _Walk:
+    """Fills a listing; see `find`."""
+
+    listing: Listing
+    root: Path
+    follow_links: bool
+    closed: Path | None
+
+    def folder(self, path: str, prefix: str, above: tuple[str, ...]) -> None:
+        """List a folder; `above` are the real paths of it and those around it."""
+        with os.scandir(path) as entries:
+            ordered = sorted(entries, key=lambda entry: entry.name)
+        for entry in ordered:
+            is_folder = _is_folder(entry)
+            if leftovers.is_leftover(entry.name, is_folder):
+                leftovers.count(self.listing.leftovers, entry)
+            elif entry.name != OWN_TABLE:
+                self._entry(entry, prefix + _printable(entry.name), above)
+
+    def _entry(self, entry: os.DirEntry[str], key: str, above: tuple[str, ...]) -> None:
+        files = self.listing.files
+        if entry.is_symlink() and not self._may_follow(entry, key, above):
+            files.append(Found(key, entry.path, "link", "bad_link"))
         elif entry.is_dir():
-            inside = (*above, os.path.realpath(entry.path))
-            try:
-                yield from _find(entry.path, key + "/", root, inside)
-            except PermissionError:
-                yield Found(key, entry.path, "closed", "unreadable")
+            self._folder_in(entry, key, above)
         else:
             with suppress(FileNotFoundError):  # gone since the folder was listed
-                yield _found(entry, key)
+                files.append(_found(entry, key))
+
+    def _folder_in(self, entry: os.DirEntry[str], key: str, above: tuple[str, ...]) -> None:
+        real = os.path.realpath(entry.path)
+        if real in above:  # reached again through a link further up
+            self.listing.files.append(Found(key, entry.path, "link", "bad_link"))
+            return
+        self.listing.label_folders.add(label_of(key + "/"))
+        try:
+            self.folder(entry.path, key + "/", (*above, real))
+        except PermissionError:
+            self.listing.files.append(Found(key, entry.path, "closed", "unreadable"))
+
+    def _may_follow(self, entry: os.DirEntry[str], key: str, above: tuple[str, ...]) -> bool:
+        try:
+            target = Path(entry.path).resolve(strict=True)
+        except (OSError, RuntimeError):  # nowhere, into a closed folder, or to itself
+            return False
+        if str(target) in above:
+            return False
+        if target.is_relative_to(self.root):
+            return True
+        if self.closed and (
+            target.is_relative_to(self.closed) or self.closed.is_relative_to(target)
+        ):
+            return False
+        if not self.follow_links:
+            self.listing.leading_out.append(key)
+        return self.follow_links
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    if entry.is_symlink():
+        return os.path.isdir(entry.path)  # noqa: PTH112  (Path's and the entry's own may raise)
+    return entry.is_dir()
 
 
 def _found(entry: os.DirEntry[str], key: str) -> Found:
@@ -73,11 +152,6 @@ def _found(entry: os.DirEntry[str], key: str) -> Found:
     regular = stat.S_ISREG(about.st_mode)
     refusal = "not_a_file" if not regular else "" if label_of(key) else "no_label"
     return Found(key, entry.path, f"{about.st_size}:{about.st_mtime_ns}", refusal)
-
-
-def _leads_inside(path: str, root: Path, above: tuple[str, ...]) -> bool:
-    target = Path(os.path.realpath(path))
-    return target.exists() and str(target) not in above and target.is_relative_to(root)
 
 
 def _printable(name: str) -> str:

@@ -39,8 +39,9 @@ class Runner:
         ledger: Ledger,
         executor: Executor,
         say: Callable[[str], None] = print,
+        follow_links: bool = False,
     ) -> None:
-        self.planner = Planner(raw, processed, ledger)
+        self.planner = Planner(raw, processed, ledger, follow_links)
         self._processed = processed
         self._ledger = ledger
         self._executor = executor

@@ -22,6 +22,8 @@ class Common:
     """Your pictures, one folder a label; read, never written."""
     processed: Path = Path("processed")
     """Everything made of them."""
+    follow_links: bool = False
+    """Follow links that lead out of the raw folder; what they lead to is read, never written."""
     workers: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
     """Worker processes; 0 does all the work in this one."""
     timeout: float = 30.0

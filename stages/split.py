@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import ClassVar
 
 from pipeline.files import digest, output_name
-from pipeline.raw import split_of
+from pipeline.labels import split_of
 from pipeline.sample import Decision, Sample
 from pipeline.tables import csv_text
 

@@ -69,7 +69,7 @@ class Evaluate:
         if self.data != Path():
             if not self.data.is_dir():
                 raise Usage(f"--data {self.data} is no folder")
-            asked = in_folder(self.data)
+            asked = in_folder(self.data, context.settings.common.follow_links)
         elif self.crops:
             raise Usage("--crops says what --data holds: give --data too")
         else:

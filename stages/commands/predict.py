@@ -94,7 +94,13 @@ class Predict:
         from stages.video import labels as video
 
         live = self.camera >= 0 or bool(self.stream)
-        asked = [] if live else list(inputs.asked(self.input, self.files_from))
+        asked = (
+            []
+            if live
+            else list(
+                inputs.asked(self.input, self.files_from, context.settings.common.follow_links)
+            )
+        )
         if self.show:
             video.require_display()
         model = networks.chosen(self.model, context.processed)

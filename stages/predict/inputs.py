@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline import raw
+from pipeline import files, raw
 from pipeline.sample import Sample
 from pipeline.trouble import Usage
 
@@ -23,11 +23,12 @@ Asked = tuple[Sample, str]
 """A picture or video, and the reason why it must not be opened (mostly "")."""
 
 
-def asked(given: str, listed: Path) -> Iterator[Asked]:
+def asked(given: str, listed: Path, follow_links: bool = False) -> Iterator[Asked]:
     """Everything asked for, in order. Raises Usage where there is no such thing.
 
     `given` is "-" for a picture from standard input, or a picture, video, folder or pattern;
-    `listed` a file that names one of these pictures or videos a line.
+    `listed` a file that names one of these pictures or videos a line. `follow_links` follows links
+    that lead out of a folder.
     """
     if listed != Path():
         yield from _listed(listed)
@@ -36,15 +37,18 @@ def asked(given: str, listed: Path) -> Iterator[Asked]:
     elif given == "-":
         yield Sample("standard input", "", Path("-"), encoded=sys.stdin.buffer.read()), ""
     elif stat.S_ISDIR(_mode(Path(given))):
-        yield from _below(Path(given))
+        yield from _below(Path(given), follow_links)
     elif stat.S_ISREG(_mode(Path(given))):
         yield Sample(Path(given).name, "", Path(given)), ""
     else:
         yield from _matching(given)
 
 
-def _below(folder: Path) -> Iterator[Asked]:
-    for found in raw.find(folder):
+def _below(folder: Path, follow_links: bool) -> Iterator[Asked]:
+    listing = raw.find(folder, follow_links)
+    for line in listing.remarks():
+        print(files.shown(line))
+    for found in listing.files:
         refusal = found.refusal.replace("no_label", "")
         yield Sample(found.key, "", Path(found.path)), refusal
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import files, raw
+from pipeline.labels import require_clear, split_of
 from pipeline.sample import Image, Sample
 from stages.face.crop import square
 from stages.model.networks import Network
@@ -87,14 +88,19 @@ class Judged:
         return measure(torch.from_numpy(np.log(shares)), torch.tensor(self.classes), labels)
 
 
-def in_folder(folder: Path) -> list[Asked]:
+def in_folder(folder: Path, follow_links: bool = False) -> list[Asked]:
     """The pictures below a folder: a folder a label, or such folders in train, val and test.
 
-    Of a divided set, train is left out where there is more.
+    Of a divided set, train is left out where there is more. Raises Usage where labels and splits
+    cannot be told apart.
     """
+    listing = raw.find(folder, follow_links)
+    require_clear(listing.keys(), folder)
+    for line in listing.remarks():
+        print(files.shown(line))
     found = [
-        Asked(Sample(one.key, one.label, Path(one.path)), raw.split_of(one.key), one.refusal)
-        for one in raw.find(folder)
+        Asked(Sample(one.key, one.label, Path(one.path)), split_of(one.key), one.refusal)
+        for one in listing.files
     ]
     splits = {one.split for one in found if one.split}
     wanted = splits - {"train"} or splits or {""}

@@ -139,6 +139,40 @@ def test_wrong_usage_gives_code_2_and_the_way_out(
     assert message in streams.err and streams.out == ""
 
 
+@pytest.mark.parametrize(
+    ("also", "message"),
+    [
+        ("Smile/9.jpg", "the labels 'Smile' and 'smile', which look the same"),
+        ("smile /9.jpg", "the labels 'smile' and 'smile ', which look the same"),
+        ("train/none/9.jpg", "the folders train, which mean a split, beside none, smile"),
+    ],
+)
+def test_labels_that_nobody_can_tell_apart_are_refused_before_any_work(
+    here: Home, capsys: pytest.CaptureFixture[str], also: str, message: str
+) -> None:
+    here.put(also, large(9))
+    assert main(["split", *WHOLE]) == 2
+    streams = capsys.readouterr()
+    assert message in streams.err and streams.out == ""
+    assert not list((here.path / "processed").rglob("*.jpg"))
+
+
+def test_what_is_odd_about_the_raw_folder_is_told_at_the_end(
+    here: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here.put("smile/@eaDir/9.jpg", large(9))
+    put(here.path / "elsewhere" / "8.jpg", large(8))
+    (here.path / "raw" / "grin").symlink_to(here.path / "elsewhere")
+    assert main(["screen", *WHOLE]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "(bad_link 1, not_an_image 1)" in lines[0]
+    assert lines[-2] == "raw: 1 file that programs leave behind was left out (@eaDir 1)"
+    assert lines[-1].startswith("raw: 1 link leads out of the folder and is not followed (first: g")
+    assert main(["screen", "--follow-links", *WHOLE]) == 0
+    assert "screen: 4 in, 4 kept" in capsys.readouterr().out
+    assert len(list((here.path / "processed" / "screened" / "grin").iterdir())) == 1
+
+
 def test_a_name_that_would_drive_the_terminal_is_spelled_out(
     here: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:

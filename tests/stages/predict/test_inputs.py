@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.trouble import Usage
 from stages.predict.inputs import asked, is_video
+from stages.predict.judging import in_folder
 
 NAMES = ("a b.jpg", "-dash.jpg", "line\nbreak.jpg", "微笑.jpg", "[1].jpg", "x.PNG")
 
@@ -29,6 +30,43 @@ def answers(given: object = "", listed: Path = Path()) -> dict[str, str]:
 
 def test_a_folder_gives_all_below_it_by_the_path_from_there(folder: Path) -> None:
     assert answers(folder) == dict.fromkeys([*NAMES, "deep/below.jpg"], "")
+
+
+def test_what_programs_leave_in_a_folder_is_left_out_and_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("deep/@eaDir/x.jpg", "._a b.jpg", "Thumbs.db"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"1")
+    assert answers(folder) == dict.fromkeys([*NAMES, "deep/below.jpg"], "")
+    assert "3 files that programs leave behind were left out" in capsys.readouterr().out
+
+
+def test_links_that_lead_out_of_a_folder_are_followed_when_asked(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x.jpg").write_bytes(b"1")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    assert answers(folder)["link"] == "bad_link"
+    followed = {sample.key: refusal for sample, refusal in asked(str(folder), Path(), True)}
+    assert followed["link/x.jpg"] == "" and "link" not in followed
+
+
+def test_labelled_folders_lose_what_programs_left_and_know_every_name_of_a_split(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("Training/a/1.jpg", "valid/a/2.jpg", "valid/b/3.jpg", "valid/b/._3.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"1")
+    labelled = [(one.sample.label, one.split) for one in in_folder(tmp_path)]
+    assert labelled == [("a", "val"), ("b", "val")]
+    told = capsys.readouterr().out
+    assert "valid/ is taken as val" in told and "1 file that programs leave behind" in told
+    (tmp_path / "valid" / "B").mkdir()
+    (tmp_path / "valid" / "B" / "4.jpg").write_bytes(b"1")
+    with pytest.raises(Usage, match="'B' and 'b', which look the same"):
+        in_folder(tmp_path)
 
 
 @pytest.mark.parametrize("name", NAMES)

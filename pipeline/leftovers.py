@@ -1,0 +1,64 @@
+"""Files and folders that programs leave behind among pictures. They are never looked at."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from fnmatch import translate
+
+FOLDERS = (
+    ".*",  # hidden: .ipynb_checkpoints, .git, .Trash-1000, .thumbnails, .AppleDouble …
+    "__MACOSX", "Network Trash Folder", "Temporary Items",  # macOS
+    "@eaDir", "#recycle", "#snapshot", "@tmp", "@Recycle", "@Recently-Snapshot", "@__thumb",  # NAS
+    "$RECYCLE.BIN", "RECYCLER", "System Volume Information", "found.[0-9][0-9][0-9]",  # Windows
+    "lost+found", "thumbs", "_thumbs", "thumbnails", "_thumbnails", "__pycache__",
+)  # fmt: skip
+FILES = (
+    "._*", ".DS_Store", ".localized", "Icon\r", ".apdisk",  # macOS
+    "Thumbs.db", "Thumbs.db:*", "ehthumbs*.db", "desktop.ini", "~$*",  # Windows
+    ".directory", ".nfs*", ".fuse_hidden*", ".~lock.*", ".goutputstream-*",  # Linux
+    ".nomedia", ".trashed-*", ".pending-*",  # Android
+    ".picasa.ini", "Picasa.ini", ".syncthing.*", ".gitkeep", ".gitignore", ".gitattributes",
+    ".new-*",  # half-written by this program
+)  # fmt: skip
+
+
+def _matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, patterns)), re.IGNORECASE)
+
+
+_FOLDER, _FILE = _matcher(FOLDERS), _matcher(FILES)
+
+
+def is_leftover(name: str, is_folder: bool) -> bool:
+    """Whether a program left this behind. Only the name counts, in any capitals.
+
+    >>> is_leftover("thumbs.DB", is_folder=False), is_leftover("smile", is_folder=True)
+    (True, False)
+    """
+    return bool((_FOLDER if is_folder else _FILE).match(name))
+
+
+def count(counts: Counter[str], entry: os.DirEntry[str]) -> None:
+    """Add a leftover to the counts: a file by its pattern, a folder by its name and its files."""
+    if entry.is_dir(follow_symlinks=False):
+        counts[entry.name] += sum(len(names) for _, _, names in os.walk(entry.path))
+    else:
+        same = (one for one in FILES if _matcher((one,)).match(entry.name))
+        counts[next(same, entry.name)] += 1
+
+
+def summary(counts: Counter[str]) -> str:
+    """One line for a person: how many files were left out, and which.
+
+    >>> summary(Counter({"@eaDir": 3, "Thumbs.db": 1}))
+    '4 files that programs leave behind were left out (@eaDir 3, Thumbs.db 1)'
+    """
+    total = counts.total()
+    names = ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items())[:10])
+    more = ", …" if len(counts) > 10 else ""
+    return (
+        f"{total:,} {'file' if total == 1 else 'files'} that programs leave behind "
+        f"{'was' if total == 1 else 'were'} left out ({names}{more})"
+    )
