@@ -1,4 +1,4 @@
-"""How the server stands a load: requests a second, how long one waits, and memory.
+"""The server under load: requests a second, time to an answer, memory.
 
 Starts `serve` with a model, sends it the demo portrait's head (320×320, JPEG) over several
 connections that stay open, and prints what it measured. Memory is the resident set of the server.
@@ -28,27 +28,27 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="a run's folder or an .onnx file")
     parser.add_argument("--requests", type=int, default=2400)
     parser.add_argument("--connections", type=int, default=8)
-    asked = parser.parse_args()
-    command = [sys.executable, "-m", "pipeline", "serve", "--port", "0", "--model", asked.model]
+    given = parser.parse_args()
+    command = [sys.executable, "-m", "pipeline", "serve", "--port", "0", "--model", given.model]
     server = subprocess.Popen(command, text=True, stdout=subprocess.PIPE)
     try:
         assert server.stdout is not None
         port = int(server.stdout.readline().split("127.0.0.1:")[1].split()[0])
-        load(port, server.pid, asked)
+        load(port, server.pid, given)
     finally:
         server.send_signal(signal.SIGINT)
         server.communicate()
 
 
-def load(port: int, process: int, asked: argparse.Namespace) -> None:
+def load(port: int, process: int, given: argparse.Namespace) -> None:
     """Warm up, then measure; memory after each third shows whether it grows."""
     picture = encode(np.ascontiguousarray(portrait()[0][:320, 80:400]))
-    share = asked.requests // (3 * asked.connections)
-    with ThreadPoolExecutor(asked.connections) as pool:
+    share = given.requests // (3 * given.connections)
+    with ThreadPoolExecutor(given.connections) as pool:
 
         def burst(count: int) -> list[float]:
-            bursts = pool.map(lambda _: ask(port, picture, count), range(asked.connections))
-            return [taken for one in bursts for taken in one]
+            bursts = pool.map(lambda _: ask(port, picture, count), range(given.connections))
+            return [seconds for burst in bursts for seconds in burst]
 
         burst(10)
         memory, taken, began = [megabytes(process)], list[float](), time.perf_counter()
@@ -58,10 +58,10 @@ def load(port: int, process: int, asked: argparse.Namespace) -> None:
         seconds = time.perf_counter() - began
     p50, p99 = np.percentile(taken, [50, 99]) * 1000
     print(
-        f"{len(taken):,} requests over {asked.connections} connections, none refused: "
+        f"{len(taken):,} requests over {given.connections} connections, none refused: "
         f"{len(taken) / seconds:.0f} a second, p50 {p50:.0f} ms, p99 {p99:.0f} ms"
     )
-    print(f"memory before, and after each third: {', '.join(f'{one:.0f}' for one in memory)} MB")
+    print(f"memory before, and after each third: {', '.join(f'{size:.0f}' for size in memory)} MB")
 
 
 def ask(port: int, picture: bytes, count: int) -> list[float]:
@@ -72,10 +72,10 @@ def ask(port: int, picture: bytes, count: int) -> list[float]:
             began = time.perf_counter()
             connection.request("POST", "/predict", picture)
             reply = connection.getresponse()
-            said = reply.read()
+            body = reply.read()
             taken.append(time.perf_counter() - began)
             if reply.status != 200:
-                sys.exit(f"status {reply.status}: {said.decode()}")
+                sys.exit(f"status {reply.status}: {body.decode()}")
     return taken
 
 

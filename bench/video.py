@@ -13,42 +13,42 @@ import csv
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from pipeline.sample import Sample
-from stages.commands.predict import Predict
 from stages.demo.video import CHANGE, RATE
 from stages.predict.answers import Answer
 from stages.predict.predictor import Predictor
-from stages.video.frames import Source
-from stages.video.labels import predict_video
+from stages.video.frames import VideoSource
+from stages.video.labels import VideoLabeller
 
-DEFAULT = Predict(draw=False)
 SEARCHED = (1, 2, 5, 10, 15, 30)
 SMOOTHED = (0.0, 0.1, 0.15, 0.3, 0.6)
 
 
 def right(answers: list[Answer], truth: list[str]) -> tuple[float, float]:
     """Shares of frames whose label is right: of all, and of those after each change."""
-    said = [(answer.frame or 0, answer.label) for answer in answers]
-    hits = [(frame % RATE, label == truth[frame // RATE]) for frame, label in said]
+    found = [(answer.frame or 0, answer.label) for answer in answers]
+    hits = [(frame % RATE, label == truth[frame // RATE]) for frame, label in found]
     settled = [hit for place, hit in hits if place >= CHANGE]
     return sum(hit for _, hit in hits) / len(hits), sum(settled) / len(settled)
 
 
-def measure(settings: Predict, predictor: Predictor, video: Path, truth: list[str]) -> None:
+def measure(labeller: VideoLabeller, video: Path, truth: list[str], draw: bool = False) -> None:
     """Print one row of the table."""
     wall, processor = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         sample = Sample(video.name, "", video)
-        batches = list(predict_video(settings, sample, predictor, Path(folder)))
+        copy = Path(folder, "copy.mp4") if draw else None
+        batches = list(labeller.film(sample, copy))
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     answers = [answer for batch in batches for answer in batch]
     count = len({answer.frame for answer in answers})
     every, settled = right(answers, truth)
     print(
-        f"| {settings.detect_every} | {settings.smooth} | {'yes' if settings.draw else 'no'} "
+        f"| {labeller.detect_every} | {labeller.smooth} | {'yes' if draw else 'no'} "
         f"| {count / wall:.0f} | {1000 * processor / count:.1f} | {every:.1%} | {settled:.1%} |",
         flush=True,
     )
@@ -56,7 +56,7 @@ def measure(settings: Predict, predictor: Predictor, video: Path, truth: list[st
 
 def single(predictor: Predictor, video: Path, count: int = 60) -> None:
     """Print what one picture takes: the video's first frames, each on its own."""
-    frames = [image for _, image in islice(Source(video), count)]
+    frames = [image for _, image in islice(VideoSource(video), count)]
     processor, walls = time.process_time(), []
     for image in frames:
         began = time.perf_counter()
@@ -77,15 +77,17 @@ def main() -> None:
     with open(given.video.with_suffix(".csv"), encoding="utf-8", newline="") as file:
         truth = [row["label"] for row in csv.DictReader(file)]
     predictor = Predictor(given.model)
-    list(predict_video(DEFAULT, Sample("", "", given.video), predictor, Path()))  # loads it all
+    labeller = VideoLabeller(predictor)
+    list(labeller.film(Sample("", "", given.video), None))  # loads the models
     print(
         "| searched every | smoothed over s | drawn | frames/s | CPU ms a frame | right | settled |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    tried = [Predict(draw=False, detect_every=every) for every in SEARCHED]
-    tried += [Predict(draw=False, smooth=seconds) for seconds in SMOOTHED]
-    for settings in [*tried, Predict(draw=True)]:
-        measure(settings, predictor, given.video, truth)
+    for every in SEARCHED:
+        measure(replace(labeller, detect_every=every), given.video, truth)
+    for seconds in SMOOTHED:
+        measure(replace(labeller, smooth=seconds), given.video, truth)
+    measure(labeller, given.video, truth, draw=True)
     single(predictor, given.video)
 
 

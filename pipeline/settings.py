@@ -157,7 +157,8 @@ def fitted(where: str, value: Any, default: Any, hint: Any) -> Any:
     choice = get_args(hint) if get_origin(hint) is Literal else ()
     if choice and value not in choice:
         raise Usage(f"{where}: {value!r} is not one of {', '.join(map(repr, choice))}")
-    if isinstance(default, Path) and isinstance(value, str):
+    takes_path = isinstance(default, Path) or Path in get_args(hint)
+    if takes_path and isinstance(value, str):
         return Path(value)
     if isinstance(default, float) and type(value) is int:
         return float(value)

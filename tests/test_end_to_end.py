@@ -140,8 +140,8 @@ def test_prediction_sees_what_training_saw(trained: Path, raw: Path) -> None:
         stored = list(ledger.samples("split", trained))[:12]
     crops = load(stored, description.labels)
     chain = Chain.of(description)
-    fresh = [cut for one in stored for _, cut in chain(Sample(one.key, "", raw / one.key))]
-    images = [crop for crop in fresh if not isinstance(crop, str)]
+    fresh = [crop for one in stored for crop in chain(Sample(one.key, "", raw / one.key))]
+    images = [crop.image for crop in fresh if crop.image is not None]
     cpu = torch.device("cpu")
     before = predict(network, crops.pictures, description.recipe, cpu).softmax(1)
     after = predict(network, stack(images, description.side), description.recipe, cpu).softmax(1)

@@ -1,4 +1,4 @@
-"""The command that serves the page to try a model; what it answers with is in web.py."""
+"""The command that serves the page to try a model; the server is in stages/serving."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Serve:
     """Serve a page on this machine to try a model with pictures or the webcam; Ctrl-C ends it."""
 
-    model: Path = Path()
+    model: Path | None = None
     """A run's folder, a .safetensors or .onnx file; unset takes the newest in processed/runs/."""
     faces: Literal["largest", "all"] = "largest"
     """Which faces of a picture get an answer."""
@@ -41,20 +41,20 @@ class Serve:
     def run(self, context: Context) -> int:
         """Answer until Ctrl-C; `--workers` is the number of threads, `--timeout` a request's."""
         from stages.model import networks
-        from stages.serving.web import Desk, server
+        from stages.serving.service import Limits, PredictionService
+        from stages.serving.web import server
 
+        common = context.settings.common
+        limits = Limits(self.max_megabytes, self.max_megapixels, common.timeout)
         with listen(self.host, self.port) as listener:
             host, port = listener.getsockname()[:2]
             model = networks.chosen(self.model, context.processed)
-            common = context.settings.common
             with (
-                Desk(model, self, common.workers, common.timeout) as desk,
-                suppress(
-                    KeyboardInterrupt  # which uvicorn raises once more when all is closed
-                ),
+                PredictionService(model, self.faces, limits, common.workers) as service,
+                suppress(KeyboardInterrupt),  # uvicorn raises it once more when all is closed
             ):
                 print(f"serve: {model} at {_address(host, port)} (Ctrl-C ends it)", flush=True)
-                server(desk, loopback=ip_address(host).is_loopback).run(sockets=[listener])
+                server(service, loopback=ip_address(host).is_loopback).run(sockets=[listener])
         print("serve: ended")
         return 0
 

@@ -117,9 +117,9 @@ def load(path: Path) -> Network:
     return TorchNetwork(*model_file.load(path))
 
 
-def chosen(model: Path, processed: Path) -> Path:
+def chosen(model: Path | None, processed: Path) -> Path:
     """The model that a command was given, or the newest run of the processed folder."""
-    return model if model != Path() else newest(processed / "runs")
+    return newest(processed / "runs") if model in (None, Path()) else model
 
 
 def newest(runs: Path) -> Path:

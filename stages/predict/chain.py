@@ -14,8 +14,19 @@ from stages.lips import Lips
 from stages.model.model_file import Description
 from stages.normalize import Normalize
 
-Cut = tuple[Facts, Image | str]
-"""What is known of a face (boxes, landmarks), and its crop or the reason why there is none."""
+
+@dataclass(frozen=True)
+class Crop:
+    """A face that was cut out, or the reason why it was not.
+
+    `facts` may hold `face` and `crop` (left, top, width, height) and `landmarks` (68 × [x, y]),
+    in pixels of the upright picture. `image` is the crop, H×W×3 uint8 RGB. Where there is none,
+    `reason` is a word of the README's table.
+    """
+
+    facts: Facts
+    image: Image | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,13 +55,13 @@ class Chain:
                 known["crop"] = _stage(kind, description.stages[name])
         return cls(**({"normalize": Normalize()} | known), everyone=everyone)
 
-    def __call__(self, sample: Sample) -> list[Cut]:
-        """A crop, or the reason why there is none, for each face of a picture; never empty."""
+    def __call__(self, sample: Sample) -> list[Crop]:
+        """A crop for each face of a picture, or one without an image; never empty."""
         try:
             upright = self.normalize(sample)
             boxes = self.boxes(upright.image)
         except Reject as reject:
-            return [({}, reject.reason)]
+            return [Crop({}, reason=reject.reason)]
         return [self.cut(upright.image, box) for box in boxes]
 
     def boxes(self, image: Image) -> list[list[int] | None]:
@@ -60,16 +71,17 @@ class Chain:
         found = self.faces.in_image(image, everyone=self.everyone)
         return list(found if self.everyone else found[:1])
 
-    def cut(self, image: Image, box: list[int] | None) -> Cut:
+    def cut(self, image: Image, box: list[int] | None) -> Crop:
         """The crop of the face in a box (None: of the whole picture)."""
         face: Facts = {} if box is None else {"face": box}
+        sample = Sample("", "", Path(), face, pixels=image)
+        if self.crop is None:
+            return Crop(sample.facts, sample.image)
         try:
-            sample = Sample("", "", Path(), face, pixels=image)
-            if self.crop is not None:
-                sample = self.crop(sample)
+            sample = self.crop(sample)
         except Reject as reject:
-            return face | reject.measured, reject.reason
-        return sample.facts, sample.image
+            return Crop(face | reject.measured, reason=reject.reason)
+        return Crop(sample.facts, sample.image)
 
 
 def _stage(kind: type, settings: dict[str, Any]) -> Any:

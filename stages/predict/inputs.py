@@ -1,4 +1,4 @@
-"""What a prediction is asked for: a picture, a folder, a pattern, a list, standard input."""
+"""What to label: a picture, a video, a folder, a pattern, a list, standard input."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import glob
 import stat
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import files, raw
@@ -19,41 +20,51 @@ VIDEOS = (
     (0, b"0&\xb2u\x8ef\xcf\x11"), (4, b"moov"), (4, b"mdat"), (4, b"wide"),
 )  # fmt: skip
 
-Asked = tuple[Sample, str]
-"""A picture or video, and the reason why it must not be opened (mostly "")."""
+
+@dataclass(frozen=True)
+class Input:
+    """A picture or video to label; `refusal` is the reason why it must not be opened, or ""."""
+
+    sample: Sample
+    refusal: str = ""
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it may be opened, and begins as a video does."""
+        return not self.refusal and self.sample.encoded is None and is_video(self.sample.file)
 
 
-def asked(given: str, listed: Path, follow_links: bool = False) -> Iterator[Asked]:
-    """Everything asked for, in order. Raises Usage where there is no such thing.
+def inputs(given: str, listed: Path | None = None, follow_links: bool = False) -> Iterator[Input]:
+    """Everything to label, in order. Raises Usage where there is nothing.
 
     `given` is "-" for a picture from standard input, or a picture, video, folder or pattern;
-    `listed` a file that names one of these pictures or videos a line. `follow_links` follows links
-    that lead out of a folder.
+    `listed` is a text file that names a picture or video on each line. With `follow_links`, links
+    that lead out of a folder are followed.
     """
-    if listed != Path():
+    if listed is not None:
         yield from _listed(listed)
     elif not given:
         raise Usage("give --input a picture, a folder or a video (make predict INPUT=…)")
     elif given == "-":
-        yield Sample("standard input", "", Path("-"), encoded=sys.stdin.buffer.read()), ""
+        yield Input(Sample("standard input", "", Path("-"), encoded=sys.stdin.buffer.read()))
     elif stat.S_ISDIR(_mode(Path(given))):
         yield from _below(Path(given), follow_links)
     elif stat.S_ISREG(_mode(Path(given))):
-        yield Sample(Path(given).name, "", Path(given)), ""
+        yield Input(Sample(Path(given).name, "", Path(given)))
     else:
         yield from _matching(given)
 
 
-def _below(folder: Path, follow_links: bool) -> Iterator[Asked]:
+def _below(folder: Path, follow_links: bool) -> Iterator[Input]:
     listing = raw.find(folder, follow_links)
     for line in listing.remarks():
         print(files.shown(line))
     for found in listing.files:
         refusal = found.refusal.replace("no_label", "")
-        yield Sample(found.key, "", Path(found.path)), refusal
+        yield Input(Sample(found.key, "", Path(found.path)), refusal)
 
 
-def _matching(pattern: str) -> Iterator[Asked]:
+def _matching(pattern: str) -> Iterator[Input]:
     # Path's own glob takes no absolute pattern.
     found = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
     found = [path for path in found if not path.is_dir()]
@@ -62,21 +73,25 @@ def _matching(pattern: str) -> Iterator[Asked]:
     yield from map(_named, found)
 
 
-def _named(path: Path) -> Asked:
-    mode = _mode(path)
-    refusal = "" if stat.S_ISREG(mode) else "not_a_file" if mode else "missing"
-    return Sample(str(path), "", path), refusal
+def _named(path: Path) -> Input:
+    return Input(Sample(str(path), "", path), _refusal(_mode(path)))
+
+
+def _refusal(mode: int) -> str:
+    if stat.S_ISREG(mode):
+        return ""
+    return "not_a_file" if mode else "missing"
 
 
 def _mode(path: Path) -> int:
-    """What stands there, as `stat` says it; 0 for nothing, or a name that can be none."""
+    """The file's type and permissions as `stat` gives them; 0 where there is no such file."""
     try:
         return path.stat().st_mode
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # ValueError: the name cannot be a file's
         return 0
 
 
-def _listed(path: Path) -> Iterator[Asked]:
+def _listed(path: Path) -> Iterator[Input]:
     try:
         text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:

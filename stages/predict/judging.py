@@ -50,8 +50,8 @@ class Cut:
             return asked.refusal
         if self.chain is None:
             return square(decode(asked.sample.file.read_bytes()), self.side)
-        _, crop = self.chain(asked.sample)[0]
-        return crop if isinstance(crop, str) else square(crop, self.side)
+        crop = self.chain(asked.sample)[0]
+        return crop.reason if crop.image is None else square(crop.image, self.side)
 
 
 @dataclass

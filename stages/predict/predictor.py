@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from pipeline.sample import Image, Reject, Sample
 from stages.face.crop import square
 from stages.model import networks
 from stages.predict.answers import Answer
-from stages.predict.chain import Chain, Cut
+from stages.predict.chain import Chain, Crop
 
 
 class Predictor:
@@ -24,8 +25,7 @@ class Predictor:
     >>> [answer.label for answer in predictor(image)]              # doctest: +SKIP
     ['smile']
 
-    Safe to call from several threads: landmarks are found one picture at a time, all else runs
-    side by side.
+    Several threads may call it: they take turns at the landmarks, all else runs side by side.
     """
 
     def __init__(self, model: str | Path, faces: Literal["largest", "all"] = "largest") -> None:
@@ -46,20 +46,27 @@ class Predictor:
         try:
             boxes = self.chain.boxes(image)
         except Reject as reject:
-            return self.answers([("", ({}, reject.reason))])
+            return self.answers([("", Crop({}, reason=reject.reason))])
         with self._one_at_a_time:
-            cuts = [self.chain.cut(image, box) for box in boxes]
-        return self.answers(("", cut) for cut in cuts)
+            crops = [self.chain.cut(image, box) for box in boxes]
+        return self.answers([("", crop) for crop in crops])
 
-    def answers(self, cuts: Iterable[tuple[str, Cut]]) -> list[Answer]:
-        """Answers for crops that the chain has cut, each with its file's name; one batch."""
-        cuts = list(cuts)
-        side = self._network.description.side
-        crops = [square(crop, side) for _, (_, crop) in cuts if not isinstance(crop, str)]
-        shares = iter(self._network(np.stack(crops)).tolist() if crops else [])
-        return [
-            Answer(name, self.labels, reason=crop, facts=facts)
-            if isinstance(crop, str)
-            else Answer(name, self.labels, tuple(next(shares)), facts=facts)
-            for name, (facts, crop) in cuts
+    def answers(self, crops: Sequence[tuple[str, Crop]]) -> list[Answer]:
+        """An answer for each crop, in order; with each comes the name of its file.
+
+        The network sees all of them in one batch.
+        """
+        answers = [
+            Answer(file, self.labels, reason=crop.reason, facts=crop.facts) for file, crop in crops
         ]
+        side = self._network.description.side
+        images = {
+            place: square(crop.image, side)
+            for place, (_, crop) in enumerate(crops)
+            if crop.image is not None
+        }
+        if images:
+            shares = self._network(np.stack(list(images.values()))).tolist()
+            for place, row in zip(images, shares, strict=True):
+                answers[place] = replace(answers[place], shares=tuple(row))
+        return answers

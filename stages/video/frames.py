@@ -26,7 +26,7 @@ Frame = tuple[float, Image]
 """Time in seconds and H×W×3 uint8 RGB picture."""
 
 
-class Source:
+class VideoSource:
     """Frames of a video file, a camera (by number) or a stream (by address)."""
 
     def __init__(self, where: Path | int | str) -> None:
@@ -36,8 +36,8 @@ class Source:
         self.live = not isinstance(where, Path)
         self._capture = _opened(where)
         if not self._capture.isOpened():
-            what = f"camera {where}" if isinstance(where, int) else str(where)
-            raise Trouble(f"{what} cannot be opened as a video: is it there, and not in use?")
+            name = f"camera {where}" if isinstance(where, int) else str(where)
+            raise Trouble(f"{name} cannot be opened as a video: is it there, and not in use?")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0 < rate <= 1000 else RATE
         self.frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
@@ -81,7 +81,7 @@ def _opened(where: Path | int | str) -> cv2.VideoCapture:
 class Ahead:
     """Reads frames in a thread before they are needed; of a live source only the newest."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: VideoSource) -> None:
         self._source = source
         self._room: queue.Queue[Frame | Exception | None] = queue.Queue(1 if source.live else AHEAD)
         self._ended = threading.Event()

@@ -1,113 +1,127 @@
-"""Videos, cameras and streams: frame after frame, faces followed, labels smoothed."""
+"""Videos, cameras and streams, frame after frame: faces are followed, their shares averaged."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
 from tqdm import tqdm
 
-from pipeline import files
-from pipeline.sample import Image, Sample
+from pipeline.sample import Sample
 from pipeline.trouble import Trouble, Usage
 from stages.predict.answers import Answer
-from stages.video.file import VideoFile
-from stages.video.frames import Ahead, Source
+from stages.predict.chain import Crop
+from stages.predict.predictor import Predictor
+from stages.video.frame_sink import FrameSink
+from stages.video.frames import Ahead, VideoSource
 from stages.video.tracking import Smooth, Tracker
 
-if TYPE_CHECKING:
-    from stages.commands.predict import Predict
-    from stages.predict.predictor import Predictor
-
-BATCH = 16  # frames to one call of the network
-WAITING = 32  # frames that may wait to be drawn
-MISSING = 0.05  # share of the frames a file speaks of that may be missing: it counts roughly
+BATCH = 16  # frames that the network sees at once
+MISSING = 0.05  # share of the declared frames that may be missing: files count roughly
 
 
-def predict_video(
-    settings: Predict, sample: Sample, predictor: Predictor, output: Path
-) -> Iterator[list[Answer]]:
-    """Rows of a video file, batch by batch; `corrupt` where it is none that can be read, and
-    a last row `truncated` where it ends early.
+@dataclass(frozen=True)
+class FaceInFrame:
+    """A face of a frame: the frame's number and time in seconds, the face's own number."""
+
+    frame: int
+    time: float
+    track: int
+    crop: Crop
+
+
+@dataclass(frozen=True)
+class VideoLabeller:
+    """Labels the faces of films and live pictures.
+
+    Faces are searched in every `detect_every`-th frame; shares are averaged over `smooth` seconds.
+    With `show`, frames are shown in a window, with `landmarks`, the points are drawn too.
     """
-    try:
-        source = Source(sample.file)
-    except Trouble:
-        source = None
-    seen = -1
-    if source is not None:
-        name = files.output_name(sample.key).removesuffix(".jpg") + ".mp4"
-        path = output / name if settings.draw else None
-        for answers in _answers(settings, sample.key, source, predictor, path, BATCH):
-            seen = max(seen, *(answer.frame or 0 for answer in answers))
-            yield answers
-    if source is None or seen < 0:
-        yield [Answer(sample.key, predictor.labels, reason="corrupt")]
-    elif seen + 1 < source.frames * (1 - MISSING) - 1 and not settings.show:
-        at = round((seen + 1) / source.rate, 4)
-        yield [Answer(sample.key, predictor.labels, reason="truncated", frame=seen + 1, time=at)]
 
+    predictor: Predictor
+    detect_every: int = 5
+    smooth: float = 0.15
+    landmarks: bool = False
+    show: bool = False
 
-def predict_live(settings: Predict, predictor: Predictor, output: Path) -> Iterator[list[Answer]]:
-    """Rows of a camera or a stream, frame by frame, until it ends.
+    def film(self, sample: Sample, copy: Path | None) -> Generator[list[Answer]]:
+        """Answers for a video file, batch by batch; `copy` is the annotated video to write.
 
-    Raises Trouble where it cannot be opened or nothing comes.
-    """
-    name = settings.stream or f"camera {settings.camera}"
-    source = Source(settings.stream or settings.camera)
-    path = output / "live.mp4" if settings.record else None
-    print(f"predict: {name}, Ctrl-C ends it", flush=True)
-    answers = _answers(settings, name, source, predictor, path, 1)
-    first = next(answers, None)
-    if first is None:
-        raise Trouble(f"{name} was opened, but no picture came: is it a live stream?")
-    yield first
-    yield from answers
+        A file that cannot be read has one row, `corrupt`; one that ends early has a last row,
+        `truncated`.
+        """
+        try:
+            source = VideoSource(sample.file)
+        except Trouble:
+            source = None
+        seen = -1
+        if source is not None:
+            for answers in self._label(sample.key, source, copy, BATCH):
+                seen = max(seen, *(answer.frame or 0 for answer in answers))
+                yield answers
+        if source is None or seen < 0:
+            yield [Answer(sample.key, self.predictor.labels, reason="corrupt")]
+        elif seen + 1 < source.frames * (1 - MISSING) - 1 and not self.show:
+            time = round((seen + 1) / source.rate, 4)
+            labels = self.predictor.labels
+            yield [Answer(sample.key, labels, reason="truncated", frame=seen + 1, time=time)]
+
+    def live(self, where: int | str, copy: Path | None) -> Generator[list[Answer]]:
+        """Answers for a camera (by number) or a stream (by address), until it ends.
+
+        Raises Trouble where it cannot be opened or nothing comes.
+        """
+        name = f"camera {where}" if isinstance(where, int) else where
+        source = VideoSource(where)
+        print(f"predict: {name}, Ctrl-C ends it", flush=True)
+        answers = self._label(name, source, copy, batch=1)
+        first = next(answers, None)
+        if first is None:
+            raise Trouble(f"{name} was opened, but no picture came: is it a live stream?")
+        yield first
+        yield from answers
+
+    def _label(
+        self, name: str, source: VideoSource, copy: Path | None, batch: int
+    ) -> Generator[list[Answer]]:
+        """Answers for `batch` frames at a time, each before its frame is drawn."""
+        _leave_a_core()
+        tracker, smooth = Tracker(self.predictor.chain, self.detect_every), Smooth(self.smooth)
+        with (
+            FrameSink(copy, source.rate, self.landmarks, self.show) as sink,
+            Ahead(source) as frames,
+            tqdm(frames, "predict", source.frames or None, unit=" frames") as bar,
+        ):
+            numbered = enumerate(bar)
+            while group := list(islice(numbered, batch)):
+                faces = []
+                for number, (time, image) in group:
+                    for track, crop in tracker(image):
+                        faces.append(FaceInFrame(number, time, track, crop))
+                answers = self._answers(name, faces, smooth)
+                yield answers
+                for number, (_, image) in group:
+                    sink(image, [answer for answer in answers if answer.frame == number])
+                if sink.closed:
+                    break
+
+    def _answers(self, name: str, faces: Sequence[FaceInFrame], smooth: Smooth) -> list[Answer]:
+        answers = self.predictor.answers([(name, face.crop) for face in faces])
+        for place, (face, answer) in enumerate(zip(faces, answers, strict=True)):
+            shares = answer.shares and smooth(face.track, face.time, answer.shares)
+            time = round(face.time, 4)
+            answers[place] = replace(answer, frame=face.frame, time=time, shares=shares)
+        return answers
 
 
 def require_display() -> None:
     """Raises Usage where no window can be shown."""
     if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
         raise Usage("there is no display to show a window on: leave out --show")
-
-
-def _answers(
-    settings: Predict,
-    name: str,
-    source: Source,
-    predictor: Predictor,
-    path: Path | None,
-    batch: int,
-) -> Iterator[list[Answer]]:
-    """Follow faces, ask the network for a batch of frames, smooth, draw."""
-    _leave_a_core()
-    tracker, smooth = Tracker(predictor.chain, settings.detect_every), Smooth(settings.smooth)
-    with ExitStack() as stack:
-        screen = stack.enter_context(Screen(source.rate, path, settings))
-        frames = stack.enter_context(Ahead(source))
-        bar = tqdm(frames, "predict", source.frames or None, unit=" frames", dynamic_ncols=True)
-        numbered = enumerate(stack.enter_context(bar))
-        for group in iter(lambda: list(islice(numbered, batch)), []):
-            found = [(number, at, *one) for number, (at, image) in group for one in tracker(image)]
-            answers = [
-                _placed(answer, number, at, track, smooth)
-                for answer, (number, at, track, _) in zip(
-                    predictor.answers((name, cut) for *_, cut in found), found, strict=True
-                )
-            ]
-            yield answers
-            for number, (_, image) in group:
-                screen(image, [one for one in answers if one.frame == number])
-            if screen.closed:
-                break
 
 
 def _leave_a_core() -> None:
@@ -119,65 +133,3 @@ def _leave_a_core() -> None:
     cv2.setNumThreads(1)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(max(1, (os.cpu_count() or 1) - 1))
-
-
-def _placed(answer: Answer, number: int, at: float, track: int, smooth: Smooth) -> Answer:
-    shares = smooth(track, at, answer.shares) if answer.shares else ()
-    return replace(answer, frame=number, time=round(at, 4), shares=shares)
-
-
-class Screen:
-    """Where annotated frames go: a video file, a window, both or nowhere. They are drawn and
-    written in a thread.
-    """
-
-    def __init__(self, rate: float, path: Path | None, settings: Predict) -> None:
-        self._rate = rate
-        self._path = path
-        self._landmarks = settings.landmarks
-        self._show = settings.show
-        self._video: VideoFile | None = None
-        self._thread = ThreadPoolExecutor(1, "draw")
-        self._waiting: deque[Future[Image]] = deque()
-        self.closed = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """What was drawn before an interruption is kept too."""
-        import cv2
-
-        self._thread.shutdown()
-        if self._video is not None:
-            self._video.finish()
-        if self._show:
-            cv2.destroyAllWindows()
-        while self._waiting:
-            self._waiting.popleft().result()
-
-    def __call__(self, image: Image, answers: Sequence[Answer]) -> None:
-        """Raises Trouble where the video cannot be written."""
-        import cv2
-
-        if self._path is None and not self._show:
-            return
-        self._waiting.append(self._thread.submit(self._drawn, image, answers))
-        if self._show:
-            drawn = self._waiting.popleft().result()
-            cv2.imshow("predict", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-            self.closed = cv2.waitKey(1) & 0xFF == ord("q")
-        elif len(self._waiting) > WAITING:
-            self._waiting.popleft().result()
-
-    def _drawn(self, image: Image, answers: Sequence[Answer]) -> Image:
-        """The annotated frame, H×W×3 uint8 RGB; it is in the video file by then."""
-        from stages.predict.drawing import annotated, marks
-
-        drawn = annotated(image, marks(answers, self._landmarks))
-        if self._path is not None:
-            if self._video is None:
-                height, width = drawn.shape[:2]
-                self._video = VideoFile(self._path, self._rate, width, height)
-            self._video.write(drawn)
-        return drawn

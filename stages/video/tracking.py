@@ -1,4 +1,4 @@
-"""Faces followed from frame to frame, and what is said of them smoothed over time."""
+"""Faces followed from frame to frame, and their shares averaged over time."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import numpy as np
 
 from pipeline.sample import Image, Reject
 from stages.face.crop import overlap
-from stages.predict.chain import Chain, Cut
+from stages.predict.chain import Chain, Crop
 
 GIVE_UP = 4  # searches in a row without a face that was there
 
 
 @dataclass
 class Track:
-    """A face that is followed: its number, its box, how many searches in a row have missed it,
-    and where the landmarks' middle was.
+    """A face that is followed.
+
+    `missed` counts the searches in a row that did not find it; `middle` is where the middle of
+    its landmarks was when the box was last moved.
     """
 
     number: int
@@ -49,24 +51,26 @@ class Tracker:
         self._tracks: list[Track] = []
         self._next = 0
 
-    def __call__(self, image: Image) -> list[tuple[int, Cut]]:
+    def __call__(self, image: Image) -> list[tuple[int, Crop]]:
         """For each face the number it keeps from frame to frame, and its crop."""
         if self._chain.faces is None:
             return [(0, self._chain.cut(image, None))]
         if self._seen % self._every == 0 or any(track.missed for track in self._tracks):
             self._tracks = list(self._found(image))
         self._seen += 1
-        cuts = []
+        crops = []
         for track in self._tracks:
-            facts, crop = self._chain.cut(image, track.box)
-            if "landmarks" in facts:
-                track.follow(facts["landmarks"])
-            cuts.append((track.number, (facts, crop)))
-        return cuts or [(-1, ({}, "no_face"))]
+            crop = self._chain.cut(image, track.box)
+            if "landmarks" in crop.facts:
+                track.follow(crop.facts["landmarks"])
+            crops.append((track.number, crop))
+        return crops or [(-1, Crop({}, reason="no_face"))]
 
     def _found(self, image: Image) -> Iterator[Track]:
-        """Faces of this frame; one that lies where another lay keeps its number, one that is
-        missed is searched in the next frames again before it is given up.
+        """Faces of this frame.
+
+        A face keeps the number of the one that lay in its place. A face that is missed is
+        searched in the next frames too, before it is given up.
         """
         try:
             boxes = [box for box in self._chain.boxes(image) if box is not None]
@@ -89,13 +93,14 @@ class Tracker:
 
 
 class Smooth:
-    """Averages a face's shares over about so many seconds, later frames counting more."""
+    """Averages a face's shares over time, with weights that fall to 1/e in `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._before: dict[int, tuple[float, Any]] = {}
 
     def __call__(self, track: int, at: float, shares: Sequence[float]) -> tuple[float, ...]:
+        """The averaged shares of face number `track` at a time in seconds."""
         now = np.array(shares)
         if track in self._before and self._seconds:
             last, before = self._before[track]

@@ -20,6 +20,7 @@ class Lips:
     size: int = 128
     way: Literal["fast", "exact"] = "fast"
     mask: Path = Path("mask.png")
+    log: Path | None = None
 
     def __post_init__(self) -> None:
         if self.scale <= 0:
@@ -89,15 +90,15 @@ def test_a_command_with_recipes_needs_no_flag() -> None:
 
 
 def test_whole_numbers_and_text_become_what_the_field_wants() -> None:
-    own = chosen("lips", table={"lips": {"scale": 2, "mask": "m.png"}}).own
-    assert own == Lips(2.0, mask=Path("m.png")) and type(own.scale) is float
+    own = chosen("lips", table={"lips": {"scale": 2, "mask": "m.png", "log": "l.txt"}}).own
+    assert own == Lips(2.0, mask=Path("m.png"), log=Path("l.txt")) and type(own.scale) is float
 
 
 @pytest.mark.parametrize(
     ("section", "message"),
     [
         ({"scle": 2.0}, r"tool\.pipeline\.lips\.scle is unknown; did you mean scale\?"),
-        ({"xyz": 1}, r"lips\.xyz is unknown; known: scale, size, way, mask"),
+        ({"xyz": 1}, r"lips\.xyz is unknown; known: scale, size, way, mask, log"),
         ({"scale": "big"}, r"tool\.pipeline\.lips\.scale: 'big' is not like 1\.5"),
         ({"size": 1.5}, r"lips\.size: 1\.5 is not like 128"),
         ({"size": True}, r"lips\.size: True is not like 128"),

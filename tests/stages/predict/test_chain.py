@@ -1,4 +1,4 @@
-"""The stages behind a model, put together from what the model says of itself."""
+"""The stages behind a model, put together from the model's description."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stages.faces import Faces
 from stages.lips import Lips
 from stages.model.model_file import Description
 from stages.normalize import Normalize
-from stages.predict.chain import Chain
+from stages.predict.chain import Chain, Crop
 from stages.training.recipes import Recipe
 
 STAGES = {"normalize": asdict(Normalize()), "faces": asdict(Faces()), "lips": asdict(Lips())}
@@ -44,17 +44,20 @@ def test_the_crop_is_what_the_stages_cut_one_after_the_other() -> None:
     sample = Sample("a.jpg", "", Path(), encoded=encode(expression("smile")))
     staged = Lips()(Faces()(Normalize()(sample)))
     chain = pickle.loads(pickle.dumps(Chain.of(DESCRIPTION)))  # noqa: S301 (as for a worker)
-    ((facts, crop),) = chain(sample)
-    assert np.array_equal(crop, staged.image)
-    assert (facts["crop"], facts["landmarks"]) == (staged.facts["crop"], staged.facts["landmarks"])
+    (crop,) = chain(sample)
+    assert crop.image is not None and np.array_equal(crop.image, staged.image)
+    assert {name: crop.facts[name] for name in ("crop", "landmarks")} == {
+        name: staged.facts[name] for name in ("crop", "landmarks")
+    }
 
 
-def test_what_gives_no_crop_gives_its_reason_and_how_far_it_came() -> None:
+def test_a_picture_without_a_crop_has_the_reason_and_the_facts_found_before_it() -> None:
     chain = Chain.of(DESCRIPTION)
     wall = encode(np.full((90, 90, 3), 99, np.uint8))
-    assert chain(Sample("a", "", Path(), encoded=wall)) == [({}, "no_face")]
-    assert chain(Sample("a", "", Path(), encoded=b"")) == [({}, "empty")]
+    assert chain(Sample("a", "", Path(), encoded=wall)) == [Crop({}, reason="no_face")]
+    assert chain(Sample("a", "", Path(), encoded=b"")) == [Crop({}, reason="empty")]
     strict = replace(chain, crop=Lips(min_mouth=400))
-    ((facts, reason),) = strict(Sample("a", "", Path(), encoded=encode(expression("smile"))))
-    assert reason == "mouth_too_small"
-    assert facts["mouth"] < 400 and len(facts["face"]) == 4 and len(facts["landmarks"]) == 68
+    (crop,) = strict(Sample("a", "", Path(), encoded=encode(expression("smile"))))
+    assert (crop.image, crop.reason) == (None, "mouth_too_small")
+    assert crop.facts["mouth"] < 400
+    assert len(crop.facts["face"]) == 4 and len(crop.facts["landmarks"]) == 68

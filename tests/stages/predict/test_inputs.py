@@ -1,4 +1,4 @@
-"""What a prediction is asked for, however it is named."""
+"""The pictures and videos to label, however they are named."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.trouble import Usage
-from stages.predict.inputs import asked, is_video
+from stages.predict.inputs import inputs, is_video
 from stages.predict.judging import in_folder
 
 NAMES = ("a b.jpg", "-dash.jpg", "line\nbreak.jpg", "微笑.jpg", "[1].jpg", "x.PNG")
@@ -24,12 +24,12 @@ def folder(tmp_path: Path) -> Path:
     return home
 
 
-def answers(given: object = "", listed: Path = Path()) -> dict[str, str]:
-    return {sample.key: refusal for sample, refusal in asked(str(given), listed)}
+def found(given: object = "", listed: Path | None = None) -> dict[str, str]:
+    return {entry.sample.key: entry.refusal for entry in inputs(str(given), listed)}
 
 
 def test_a_folder_gives_all_below_it_by_the_path_from_there(folder: Path) -> None:
-    assert answers(folder) == dict.fromkeys([*NAMES, "deep/below.jpg"], "")
+    assert found(folder) == dict.fromkeys([*NAMES, "deep/below.jpg"], "")
 
 
 def test_what_programs_leave_in_a_folder_is_left_out_and_told(
@@ -38,7 +38,7 @@ def test_what_programs_leave_in_a_folder_is_left_out_and_told(
     for name in ("deep/@eaDir/x.jpg", "._a b.jpg", "Thumbs.db"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"1")
-    assert answers(folder) == dict.fromkeys([*NAMES, "deep/below.jpg"], "")
+    assert found(folder) == dict.fromkeys([*NAMES, "deep/below.jpg"], "")
     assert "3 files that programs leave behind were left out" in capsys.readouterr().out
 
 
@@ -48,8 +48,8 @@ def test_links_that_lead_out_of_a_folder_are_followed_when_asked(
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "x.jpg").write_bytes(b"1")
     (folder / "link").symlink_to(tmp_path / "elsewhere")
-    assert answers(folder)["link"] == "bad_link"
-    followed = {sample.key: refusal for sample, refusal in asked(str(folder), Path(), True)}
+    assert found(folder)["link"] == "bad_link"
+    followed = {entry.sample.key: entry.refusal for entry in inputs(str(folder), None, True)}
     assert followed["link/x.jpg"] == "" and "link" not in followed
 
 
@@ -73,18 +73,18 @@ def test_labelled_folders_lose_what_programs_left_and_know_every_name_of_a_split
 def test_a_file_is_taken_by_its_name_even_where_that_looks_like_a_pattern(
     folder: Path, name: str
 ) -> None:
-    assert answers(folder / name) == {name: ""}
+    assert found(folder / name) == {name: ""}
 
 
 def test_a_pattern_gives_files_in_order_and_no_folders(folder: Path) -> None:
-    found = answers(f"{folder}/**/*.jpg")
+    names = found(f"{folder}/**/*.jpg")
     expected = sorted(str(folder / name) for name in [*NAMES[:-1], "deep/below.jpg"])
-    assert list(found) == expected
+    assert list(names) == expected
 
 
 def test_a_pattern_that_fits_nothing_is_wrong_usage(folder: Path) -> None:
     with pytest.raises(Usage, match="no such picture or folder"):
-        answers(f"{folder}/*.gif")
+        found(f"{folder}/*.gif")
 
 
 def test_a_list_gives_a_row_for_each_name_once_missing_or_not(folder: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_list_gives_a_row_for_each_name_once_missing_or_not(folder: Path) -> N
     os.mkfifo(folder / "pipe")
     names = [there, gone, there, "", other, folder / "pipe", folder / "deep", "n" * 5000, "nul\0"]
     (folder / "list.txt").write_text("\ufeff" + "\n".join(map(str, names)), encoding="utf-8")
-    assert answers(listed=folder / "list.txt") == {
+    assert found(listed=folder / "list.txt") == {
         str(there): "",
         str(gone): "missing",
         str(other): "",
@@ -107,19 +107,19 @@ def test_a_list_gives_a_row_for_each_name_once_missing_or_not(folder: Path) -> N
 
 def test_a_list_may_come_from_windows(folder: Path) -> None:
     (folder / "list.txt").write_bytes(f"{folder}/x.PNG\r\n{folder}/-dash.jpg\r\n".encode())
-    assert list(answers(listed=folder / "list.txt").values()) == ["", ""]
+    assert list(found(listed=folder / "list.txt").values()) == ["", ""]
 
 
 def test_names_that_are_no_unicode_are_found_by_a_list(folder: Path) -> None:
     odd = os.fsencode(folder) + b"/\xff\xfe.jpg"
     Path(os.fsdecode(odd)).write_bytes(b"1")
     (folder / "list.txt").write_bytes(odd + b"\n")
-    assert answers(listed=folder / "list.txt") == {os.fsdecode(odd): ""}
+    assert found(listed=folder / "list.txt") == {os.fsdecode(odd): ""}
 
 
-def test_nothing_asked_for_is_wrong_usage() -> None:
+def test_no_input_is_wrong_usage() -> None:
     with pytest.raises(Usage, match="give --input"):
-        answers()
+        found()
 
 
 @pytest.mark.parametrize(

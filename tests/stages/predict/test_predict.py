@@ -26,7 +26,7 @@ from pipeline.pictures import decode, encode
 from pipeline.sample import Image
 from stages.commands.predict import Predict
 from stages.demo.portrait import POSES
-from stages.predict.chain import Chain
+from stages.predict.chain import Chain, Crop
 from stages.predict.predictor import Predictor
 
 LABELS = sorted(POSES)
@@ -65,12 +65,12 @@ def test_a_raw_training_picture_gets_what_its_stored_crop_gets(predictor: Predic
     processed = home() / "processed"
     with Ledger(processed / "ledger.sqlite") as ledger:
         stored = list(ledger.samples("split", processed))
-    for one in stored:
-        crop = decode(one.file.read_bytes())
-        (of_crop,) = predictor.answers([("", (one.facts, crop))])
-        (of_raw,) = predictor(predictor.read((home() / "raw" / one.key).read_bytes()))
-        assert of_raw.facts["crop"] == one.facts["crop"]
-        assert of_raw.facts["face"] == one.facts["face"]
+    for sample in stored:
+        crop = decode(sample.file.read_bytes())
+        (of_crop,) = predictor.answers([("", Crop(sample.facts, crop))])
+        (of_raw,) = predictor(predictor.read((home() / "raw" / sample.key).read_bytes()))
+        assert of_raw.facts["crop"] == sample.facts["crop"]
+        assert of_raw.facts["face"] == sample.facts["face"]
         assert np.abs(np.subtract(of_raw.shares, of_crop.shares)).max() < 0.03  # a JPEG apart
     assert len(stored) > 50
 

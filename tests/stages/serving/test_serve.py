@@ -22,7 +22,8 @@ from PIL import Image as Pillow
 from served import LABELS, Served, portrait_file, serving, small_model
 
 from stages.predict.predictor import Predictor
-from stages.serving.web import HEADERS, PAGE, REFUSALS, WAITING
+from stages.serving.service import REFUSALS, WAITING
+from stages.serving.web import HEADERS, PAGE
 
 API = json.loads((PAGE / "openapi.json").read_text(encoding="utf-8"))
 PIXELS = 1_000_000  # the server's limit here; the portrait has a quarter of it

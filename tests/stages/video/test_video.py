@@ -21,9 +21,9 @@ from stages.face.crop import overlap
 from stages.faces import Faces
 from stages.lips import Lips
 from stages.normalize import Normalize
-from stages.predict.chain import Chain
+from stages.predict.chain import Chain, Crop
 from stages.predict.predictor import Predictor
-from stages.video.frames import Ahead, Source
+from stages.video.frames import Ahead, VideoSource
 from stages.video.tracking import GIVE_UP, Smooth, Tracker
 
 LIPS = Chain(Normalize(), Faces(), Lips())
@@ -77,7 +77,7 @@ def test_the_label_of_each_second_is_right(predicted: Path) -> None:
 
 def test_the_annotated_video_is_of_the_same_size_rate_and_length(predicted: Path) -> None:
     (drawn,) = predicted.glob("*.mp4")
-    before, after = Source(video()), Source(drawn)
+    before, after = VideoSource(video()), VideoSource(drawn)
     assert (after.rate, after.frames) == (before.rate, before.frames)
     pairs = list(zip(before, after, strict=True))
     assert len(pairs) == before.frames
@@ -93,7 +93,7 @@ def test_the_size_is_kept_whatever_it_is(tmp_path: Path) -> None:
     images = [np.full((48, 66, 3), 60 * number, np.uint8) for number in range(4)]
     predict(tmp_path / "out", "--input", write(tmp_path / "small.avi", images, "FFV1"))
     (drawn,) = (tmp_path / "out").glob("small*")
-    assert next(iter(Source(drawn)))[1].shape == (48, 66, 3)
+    assert next(iter(VideoSource(drawn)))[1].shape == (48, 66, 3)
 
 
 def test_a_video_among_pictures_a_damaged_one_and_one_that_ends_early(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_list_of_other_files_leads_nowhere(tmp_path: Path, name: str, text: st
 def test_a_source_that_is_no_video_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("no video")
     with pytest.raises(Trouble, match="cannot be opened as a video"):
-        Source(tmp_path / "a.mp4")
+        VideoSource(tmp_path / "a.mp4")
 
 
 def test_a_stream_by_its_address_is_read_to_its_end(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_faces_are_searched_in_each_nth_frame_and_followed_in_between(
     found = [tracker(moved(3 * number))[0] for number in range(12)]
     assert len(searches) == 2
     assert {number for number, _ in found} == {0}
-    middles = [np.mean(facts["landmarks"], axis=0)[0] for _, (facts, _) in found]
+    middles = [np.mean(crop.facts["landmarks"], axis=0)[0] for _, crop in found]
     assert np.diff(middles) == pytest.approx(3, abs=1.5)
     assert middles[-1] - middles[0] == pytest.approx(33, abs=4)
 
@@ -194,7 +194,7 @@ def test_a_face_that_left_is_given_up_soon_and_a_new_one_has_another_number() ->
     assert tracker(moved(0))[0][0] == 0
     tracker(moved(0))
     gone = [tracker(wall)[0] for _ in range(GIVE_UP + 2)]
-    assert gone[-1] == (-1, ({}, "no_face"))
+    assert gone[-1] == (-1, Crop({}, reason="no_face"))
     back = next(number for _ in range(2) if (number := tracker(moved(0))[0][0]) >= 0)
     assert back == 1
 
@@ -235,13 +235,14 @@ def test_overlap_is_intersection_over_union(other: tuple[int, int, int, int], sh
 
 def test_a_model_of_whole_pictures_takes_each_frame_as_it_is() -> None:
     tracker = Tracker(Chain(Normalize()), every=5)
-    ((number, (facts, crop)),) = tracker(moved(0))
-    assert (number, facts) == (0, {}) and np.array_equal(crop, moved(0))
+    ((number, crop),) = tracker(moved(0))
+    assert (number, crop.facts) == (0, {})
+    assert crop.image is not None and np.array_equal(crop.image, moved(0))
 
 
 def test_a_frame_is_answered_as_a_picture_is(tmp_path: Path) -> None:
     path = write(tmp_path / "a.avi", [moved(0)] * 2, "FFV1")
-    (at, frame), *_ = Source(path)
+    (at, frame), *_ = VideoSource(path)
     (picture,) = Predictor(model())(frame)
     row = predict(tmp_path / "out", "--input", path, "--no-draw")[0]
     shares = [float(row[f"p_{label}"]) for label in picture.labels]
