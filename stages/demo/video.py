@@ -1,4 +1,4 @@
-"""A short video of the warped portrait, with what there is to see in each second."""
+"""A short video of the warped portrait, and a table of its true labels by the second."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def write_video(
 ) -> None:
     """An MP4 of 640×480 pixels and 30 frames a second, and beside it a CSV of second and label.
 
-    `script` names what is to be seen in each second, `change` is how many frames one expression
+    `script` names the expression of each second, `change` is how many frames one expression
     takes to become the next. The label is empty in the seconds without a face. Raises Trouble
-    where OpenCV cannot write it.
+    where the video cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -49,14 +49,14 @@ def frames(seed: int, script: Sequence[str] = SCRIPT, change: int = CHANGE) -> I
     a little, and where nobody is to be seen the portrait has slid out to the right.
     """
     original, points = portrait()
-    chance = np.random.default_rng([seed, len(script)])
-    poses = {label: pose(points, chance) for label, pose in POSES.items()}
+    rng = np.random.default_rng([seed, len(script)])
+    poses = {label: pose(points, rng) for label, pose in POSES.items()}
 
     @cache
     def face(before: str, label: str, share: float) -> Image:
         return warp(original, points, (1 - share) * poses[before] + share * poses[label])
 
-    phases = chance.uniform(0, 2 * np.pi, 4)
+    phases = rng.uniform(0, 2 * np.pi, 4)
     for number in range(RATE * len(script)):
         second, frame = divmod(number, RATE)
         label, before = script[second], script[max(0, second - 1)]
@@ -65,10 +65,10 @@ def frames(seed: int, script: Sequence[str] = SCRIPT, change: int = CHANGE) -> I
         if "nobody" in (label, before):
             label = before = label if before == "nobody" else before
         picture = face(before, label, share if label != before else 1.0)
-        yield _seen(picture, np.sin(phases + 2 * number / RATE), away, chance)
+        yield _seen(picture, np.sin(phases + 2 * number / RATE), away, rng)
 
 
-def _seen(picture: Image, sway: Points, away: float, chance: np.random.Generator) -> Image:
+def _seen(picture: Image, sway: Points, away: float, rng: np.random.Generator) -> Image:
     """The portrait as the camera sees it: swayed, moved out by a share of the width, grainy."""
     import cv2
 
@@ -80,5 +80,5 @@ def _seen(picture: Image, sway: Points, away: float, chance: np.random.Generator
         HEIGHT * 0.42 - face[1] + 12 * down,
     )
     wall = cv2.warpAffine(picture, matrix, (WIDTH, HEIGHT), borderValue=(168, 174, 170))
-    grain = chance.integers(-5, 6, wall.shape, dtype=np.int8)
+    grain = rng.integers(-5, 6, wall.shape, dtype=np.int8)
     return np.asarray(np.clip(wall.astype(np.int16) + grain, 0, 255), np.uint8)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
@@ -21,9 +19,6 @@ INK = (20, 20, 20)
 POINT = (255, 214, 10)
 READABLE = 240  # pixels of a picture's short side that a text can be read on
 NUMBERED = 480  # pixels of a face's width that 68 numbers can be told apart on
-FONTS = tuple(  # where systems keep fonts
-    map(Path, ("/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "C:/Windows/Fonts"))
-)
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,7 @@ class Mark:
 
 
 def marks(answers: Sequence[Answer], landmarks: bool) -> list[Mark]:
-    """What is drawn for answers: label or reason, the crop's box (else the face's), landmarks."""
+    """A mark for each answer: label or reason, the crop's box (else the face's), landmarks."""
     return [
         Mark(
             answer.text,
@@ -48,7 +43,7 @@ def marks(answers: Sequence[Answer], landmarks: bool) -> list[Mark]:
 
 
 def enlarged(image: Image, marks: Sequence[Mark]) -> tuple[Image, list[Mark]]:
-    """Picture and marks, both enlarged so far that texts and numbers can be read."""
+    """Picture and marks, both enlarged by a whole number so that texts can be read."""
     height, width = image.shape[:2]
     times = max(1, -(-READABLE // min(height, width)))
     for mark in marks:
@@ -131,8 +126,9 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @lru_cache(maxsize=256)
 def _font(text: str, width: int, size: int) -> tuple[str, Font]:
-    """A font that has the text's letters, as large as `size` or as lets it fit the width, and
-    the text; letters that no font here has are spelled out.
+    """The text, and a font of at most `size` in which it fits the width.
+
+    Letters that no font here has are spelled out.
     """
     file = _font_file(text)
     if file is None:
@@ -144,33 +140,33 @@ def _font(text: str, width: int, size: int) -> tuple[str, Font]:
     return text, font
 
 
-def _of_size(file: Path | None, size: int) -> Font:
-    return ImageFont.truetype(str(file), size) if file else ImageFont.load_default(size)
+def _of_size(file: str | None, size: int) -> Font:
+    return ImageFont.truetype(file, size) if file else ImageFont.load_default(size)
 
 
-def _font_file(text: str) -> Path | None:
-    """The first font that has all letters of a text; None where it is the built-in one's job."""
+def _font_file(text: str) -> str | None:
+    """The first font that has all letters of a text; None: the built-in one has, or none has."""
     if text.isascii():
         return None
-    return next((file for file in _fonts() if _has(file, text)), None)
+    letters = set(map(ord, text))
+    return next((file for file in _fonts() if letters <= _letters(file)), None)
 
 
 @cache
-def _fonts() -> tuple[Path, ...]:
-    """Matplotlib's own font (most alphabets), then the system's."""
-    spec = find_spec("matplotlib")
-    assert spec is not None and spec.origin is not None, "it is installed with this program"
-    own = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
-    system = (path for folder in FONTS for path in folder.rglob("*.[ot]t[fc]"))
-    return own, *sorted(system)
+def _fonts() -> list[str]:
+    """Files of Matplotlib's own font (most alphabets), then of the system's fonts."""
+    from matplotlib.font_manager import findfont, fontManager
+
+    own = findfont("DejaVu Sans")
+    return [own, *sorted({entry.fname for entry in fontManager.ttflist} - {own})]
 
 
-def _has(file: Path, text: str) -> bool:
-    from fontTools.ttLib import TTFont, TTLibError
+@cache
+def _letters(file: str) -> frozenset[int]:
+    """Unicode numbers of the letters that a font has; none where the file cannot be read."""
+    from matplotlib.ft2font import FT2Font
 
     try:
-        with TTFont(file, fontNumber=0, lazy=True) as font:
-            letters = font.getBestCmap() or {}
-    except (OSError, TTLibError):
-        return False
-    return all(ord(letter) in letters for letter in text)
+        return frozenset(FT2Font(file).get_charmap())
+    except (OSError, RuntimeError):
+        return frozenset()
