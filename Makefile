@@ -4,6 +4,9 @@ PIPELINE = .venv/bin/python -m pipeline
 FLAGS = $(if $(RAW),--raw "$(RAW)") $(if $(PROCESSED),--processed "$(PROCESSED)") $(if $(WORKERS),--workers $(WORKERS))
 DEMO = --raw demo/raw --processed demo/processed
 MODELS = $(addprefix face_models/,haarcascade_frontalface_default.xml shape_predictor_68_face_landmarks.dat face_detection_short_range.tflite face_landmark.tflite)
+# dlib comes as a wheel; DLIB=source compiles it, and the next calls of make leave it so.
+DLIB ?= $(if $(wildcard .venv/ready-source),source,wheel)
+READY = .venv/ready-$(DLIB)
 export DLIB_USE_CUDA = OFF
 
 .DEFAULT_GOAL = help
@@ -13,7 +16,7 @@ export DLIB_USE_CUDA = OFF
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
 
-setup: .venv/ready $(MODELS) ## virtual environment, dependencies, face models (10 to 20 minutes once)
+setup: $(READY) $(MODELS) ## virtual environment, packages, face models (about 3 minutes, once)
 
 doctor: setup ## versions, device and models; what is wrong and the way out
 	@$(PIPELINE) doctor
@@ -63,10 +66,10 @@ tensorboard: setup ## look at the runs' curves in a browser
 reset: setup ## empty processed/ after asking; raw/ is never touched
 	@$(PIPELINE) reset $(FLAGS) $(ARGS)
 
-test: setup ## all tests
+test: setup .venv/ready-dev ## all tests
 	@.venv/bin/python -m pytest $(ARGS)
 
-test-long: setup ## the slow ones too: more kills, ten thousand spoilt files
+test-long: setup .venv/ready-dev ## the slow ones too: more kills, ten thousand spoilt files
 	@.venv/bin/python -m pytest -m long $(ARGS)
 
 bench: setup ## preparing photographs: the published scripts against the pipeline
@@ -81,18 +84,20 @@ bench-serve: setup ## requests a second and memory of the server (after make dem
 bench-train: setup ## this trainer against the published loop, same crops, same machine
 	@.venv/bin/python bench/train.py $(ARGS)
 
-check: setup ## format, lint, types
+check: setup .venv/ready-dev ## format, lint, types
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 
-.venv/ready: pyproject.toml constraints.txt setup.py stages/face/haar_scan.c
+$(READY): pyproject.toml constraints.txt setup.py stages/face/haar_scan.c pipeline/dlib-bin.txt
 	@sh pipeline/prerequisites.sh "$(PYTHON)"
 	@mkdir -p raw processed
-	@echo "setup: downloading torch (about 3 GB, 2 to 10 minutes) and compiling dlib (6 to 15 minutes, once);"
-	@echo "setup: pip says what it is at, and 'still running...' every minute while the compiler works"
 	@test -x .venv/bin/python || "$(PYTHON)" -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@.venv/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]' | grep --line-buffered -v '^Requirement already'
+	@.venv/bin/python -m pipeline.install --dlib $(DLIB)
+	@rm -f .venv/ready*
 	@touch $@
 
-$(MODELS) &: | .venv/ready
+.venv/ready-dev: $(READY) # what tests and linters need beside that
+	@.venv/bin/python -m pipeline.install --dlib $(DLIB) dev
+	@touch $@
+
+$(MODELS) &: | $(READY)
 	@$(PIPELINE) face-models
