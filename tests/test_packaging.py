@@ -1,0 +1,186 @@
+"""The package installs: pip's way and make's agree, and a built wheel runs by itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from served import LABELS, portrait_file, small_model, serving
+
+from pipeline import install
+from pipeline.pip_progress import PipProgress, duration
+from stages.face import model_files
+
+ROOT = Path(__file__).parent.parent
+DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+    "dependencies"
+]
+HASHES = (ROOT / "pipeline" / "dlib-bin.txt").read_text(encoding="utf-8")
+
+
+def requirement(name: str) -> str:
+    return next(line for line in DEPENDENCIES if re.match(rf"{name}[ =<>~;]", line))
+
+
+def test_the_hashes_are_those_of_the_version_that_pyproject_asks_for() -> None:
+    assert f"\n{requirement('dlib-bin')} \\\n" in HASHES
+    assert len(set(re.findall(r"--hash=sha256:[0-9a-f]{64}", HASHES))) == 24
+    constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert requirement("dlib-bin").split(";")[0] in constraints
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.14", "3.15"])
+@pytest.mark.parametrize("implementation", ["cpython", "pypy"])
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64", "arm64", "AMD64", "riscv64", "i686"])
+@pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
+def test_every_machine_gets_one_dlib_never_both(
+    version: str, implementation: str, machine: str, system: str
+) -> None:
+    from packaging.requirements import Requirement
+
+    surroundings = {
+        "python_version": version,
+        "implementation_name": implementation,
+        "platform_machine": machine,
+        "sys_platform": system,
+    }
+    markers = {
+        name: Requirement(requirement(name)).marker for name in ("dlib-bin", "dlib", "cmake")
+    }
+    asked = {name: bool(mark and mark.evaluate(surroundings)) for name, mark in markers.items()}
+    has_wheel = version != "3.15" and implementation == "cpython"
+    has_wheel = has_wheel and machine in ("x86_64", "aarch64", "arm64", "AMD64")
+    has_wheel = has_wheel and (system, machine) not in {
+        ("darwin", "x86_64"),
+        ("darwin", "aarch64"),
+        ("darwin", "AMD64"),
+    }
+    assert asked == {"dlib-bin": has_wheel, "dlib": not has_wheel, "cmake": not has_wheel}
+
+
+def test_dlib_from_source_replaces_the_wheel_and_brings_cmake() -> None:
+    wanted = install.requirements("source", [])
+    assert "dlib>=20" in wanted and "cmake>=3.25" in wanted
+    assert not any(line.startswith("dlib-bin") for line in wanted)
+    assert install.requirements("wheel", []) == DEPENDENCIES
+
+
+def test_an_extra_adds_its_packages_and_nothing_else() -> None:
+    added = set(install.requirements("wheel", ["dev"])) - set(DEPENDENCIES)
+    assert any(line.startswith("pytest") for line in added)
+    assert not any(line.startswith("torch") for line in added)
+
+
+def test_progress_tells_the_download_then_the_unpacking(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = PipProgress()
+    progress.read("Collecting torch\n")
+    assert progress.doing == ""
+    progress.read("  Downloading torch-2.15.0-cp311-cp311-linux_x86_64.whl (846.5 MB)\n")
+    progress.read("Progress 500000000 of 846500000\n")
+    assert progress.doing == "downloading torch"
+    assert progress.how_far().startswith("500 ")
+    progress.read("Progress 846500000 of 846500000\n")
+    progress.read("  Downloading numpy-2.4.6-cp311-cp311-linux_x86_64.whl (16.0 MB)\n")
+    progress.read("Progress 10000000 of 16000000\n")
+    assert progress.how_far().startswith("856 ")
+    progress.read("Installing collected packages: no-such-package, pytest\n")
+    assert progress.how_far().startswith("50% of 2 packages")
+    assert capsys.readouterr().out == ""
+
+
+def test_progress_keeps_the_first_error_of_pip() -> None:
+    progress = PipProgress()
+    progress.read("ERROR: No matching distribution found for torch\n")
+    progress.read("ERROR: Something that follows from it\n")
+    assert progress.error == "No matching distribution found for torch"
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.4, "0 s"), (59.9, "59 s"), (65, "1 min 05 s")])
+def test_durations_are_for_people(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_an_error_of_pip_is_one_sentence_and_names_the_log(tmp_path: Path) -> None:
+    """With a constraint that no package can meet, in a copy of what make calls."""
+    for name in ("pipeline", "pyproject.toml", "constraints.txt"):
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / name)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    done = subprocess.run(
+        [tmp_path / "venv" / "bin" / "python", "-m", "pipeline.install"],
+        cwd=tmp_path,
+        env=os.environ | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    log = tmp_path / "venv" / "setup.log"
+    assert f"the whole log is {log}" in done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 2
+    assert "pip" in log.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package as a wheel puts it, built from a copy without leftovers."""
+    folder = tmp_path_factory.mktemp("wheel")
+    tree = folder / "tree"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, tree / name)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, tree]
+    subprocess.run([*pip, *build], check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    target = ["install", "--no-deps", "--no-index", "--target", folder / "site", wheel]
+    subprocess.run([*pip, *target], check=True, capture_output=True)
+    (folder / "site" / "face_models").symlink_to(model_files.FOLDER)
+    return folder / "site"
+
+
+def in_wheel(site: Path, *words: object) -> str:
+    """What the installed package's command line prints; Python looks into its folder first."""
+    command = [sys.executable, "-W", "error", "-m", "pipeline", *map(str, words)]
+    done = subprocess.run(command, cwd=site, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_wheel_holds_every_file_that_the_stages_read(installed: Path) -> None:
+    tree = installed.parent / "tree"
+    needed = {path.relative_to(tree) for path in (tree / "stages").rglob("*") if path.is_file()}
+    needed = {path for path in needed if path.suffix not in (".c", ".pyi")}
+    assert needed
+    assert not [path for path in needed if not (installed / path).is_file()]
+
+
+def test_status_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    assert "normalize" in in_wheel(installed, "status", "--processed", tmp_path)
+
+
+def test_predict_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    words = ("--model", small_model(tmp_path), "--input", portrait_file(tmp_path))
+    in_wheel(installed, "predict", *words, "--processed", tmp_path / "processed")
+    (table,) = (tmp_path / "processed").rglob("predictions.csv")
+    assert any(label in table.read_text(encoding="utf-8") for label in LABELS)
+
+
+def test_serve_runs_from_the_wheel_with_its_page(installed: Path, tmp_path: Path) -> None:
+    with serving(small_model(tmp_path), folder=installed) as server:
+        for place in ("/", "/docs", "/openapi.json"):
+            with urlopen(f"{server.address}{place}") as answer:
+                assert answer.status == 200
