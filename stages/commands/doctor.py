@@ -16,8 +16,10 @@ from stages.face.model_files import HAAR, PUBLISHED, installed
 if TYPE_CHECKING:
     from pipeline.context import Context
 
-PACKAGES = ("numpy", "opencv-python", "dlib", "dlib-bin", "pillow", "pillow-heif", "torch")
-PACKAGES += ("torchvision",)
+PACKAGES = (
+    *("numpy", "opencv-python", "dlib", "dlib-bin", "pillow", "pillow-heif"),
+    *("torch", "torchvision"),
+)
 SLOWER = "OpenCV's, several times slower: apt-get install gcc python3-dev, then make -B setup"
 
 
