@@ -98,7 +98,7 @@ def test_progress_tells_the_download_then_the_unpacking(capsys: pytest.CaptureFi
     assert capsys.readouterr().out == ""
 
 
-def test_progress_keeps_the_first_error_of_pip() -> None:
+def test_progress_keeps_the_first_complaint_of_pip() -> None:
     progress = PipProgress()
     progress.read("ERROR: No matching distribution found for torch\n")
     progress.read("ERROR: Something that follows from it\n")
@@ -110,7 +110,7 @@ def test_durations_are_for_people(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
-def test_an_error_of_pip_is_told_in_its_words_and_the_log_has_all_of_it(
+def test_the_complaint_of_pip_is_told_and_the_log_has_all_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(install, "LOG", tmp_path / "setup.log")
