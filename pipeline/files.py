@@ -38,9 +38,13 @@ def output_name(key: str) -> str:
     name = key.rpartition("/")[2]
     dot = name.rfind(".")
     stem = name[:dot] if 0 < dot < len(name) - 1 else name
-    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
-    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "picture"
-    return f"{slug}-{short_digest(key)}.jpg"
+    return f"{slug(stem)}-{short_digest(key)}.jpg"
+
+
+def slug(text: str) -> str:
+    """At most 60 plain letters, digits and hyphens that tell a person what it was."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "picture"
 
 
 def short_digest(key: str) -> str:

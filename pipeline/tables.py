@@ -6,6 +6,8 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
+
 
 def csv_text(header: Sequence[str] | None, rows: Iterable[Sequence[object]]) -> str:
     """The text of a CSV file, or (without a header) of more rows for one; a name that a
@@ -19,6 +21,10 @@ def csv_text(header: Sequence[str] | None, rows: Iterable[Sequence[object]]) -> 
     return text.getvalue()
 
 
+def plain_text(cell: str) -> str:
+    """What `csv_text` was given for a cell."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+
+
 def _plain(value: object) -> object:
-    formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return f"'{value}" if formula else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pipeline.reset import Reset
 from pipeline.settings import REGIONS, Region
 from pipeline.status import Status
+from stages.commands.collect import Collect
 from stages.commands.doctor import Doctor
 from stages.commands.evaluate import Evaluate
 from stages.commands.export import Export
@@ -65,6 +66,7 @@ STAGES = (
 )
 
 COMMANDS = (
+    Command("collect", Collect),
     Command("train", Train, after_stages=True, writes=True),
     Command("predict", Predict),
     Command("evaluate", Evaluate),
@@ -77,3 +79,4 @@ COMMANDS = (
     Command("status", Status),
     Command("reset", Reset),
 )
+from stages.commands.collect import Collect

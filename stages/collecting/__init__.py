@@ -1,0 +1,1 @@
+"""Where pictures come from: searches, lists of addresses, films and other people's sets."""
