@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass, replace
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -118,7 +119,8 @@ def read_table(folder: Path, sections: Iterable[str]) -> dict[str, Any]:
 
 
 def _identifier(name: str) -> str:
-    return name.replace("-", "_")
+    plain = name.replace("-", "_")
+    return f"{plain}_" if iskeyword(plain) else plain
 
 
 def _from_table(name: str, kind: Any, table: Mapping[str, Any], argv: Sequence[str]) -> Any:

@@ -12,6 +12,7 @@ from stages.commands.doctor import Doctor
 from stages.commands.evaluate import Evaluate
 from stages.commands.export import Export
 from stages.commands.face_models import FetchFaceModels
+from stages.commands.import_set import ImportSet
 from stages.commands.predict import Predict
 from stages.commands.sample_data import SampleData
 from stages.commands.serve import Serve
@@ -67,6 +68,7 @@ STAGES = (
 
 COMMANDS = (
     Command("collect", Collect),
+    Command("import", ImportSet),
     Command("train", Train, after_stages=True, writes=True),
     Command("predict", Predict),
     Command("evaluate", Evaluate),
