@@ -141,7 +141,3 @@ def identity(path: Path) -> str:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 65536))
         return digest(f"{size}".encode() + head + file.read())
-
-
-def split_named(name: str) -> str:
-    return name if name in SPLITS else ""

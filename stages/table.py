@@ -8,6 +8,7 @@ from pipeline.reset import Reset
 from pipeline.settings import REGIONS, Region
 from pipeline.status import Status
 from stages.commands.collect import Collect
+from stages.commands.credits import Credits
 from stages.commands.doctor import Doctor
 from stages.commands.evaluate import Evaluate
 from stages.commands.export import Export
@@ -69,6 +70,7 @@ STAGES = (
 COMMANDS = (
     Command("collect", Collect),
     Command("import", ImportSet),
+    Command("credits", Credits),
     Command("train", Train, after_stages=True, writes=True),
     Command("predict", Predict),
     Command("evaluate", Evaluate),

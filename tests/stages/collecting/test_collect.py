@@ -154,3 +154,15 @@ def test_a_run_that_is_ended_goes_on_without_fetching_twice(
     assert len(files_in(folder)) == 45
     repeated = [path for path in server.pictures if server.asked[path] > 1]
     assert len(repeated) <= 9  # those under way, one a thread and one placed without its row
+
+
+def test_credits_name_title_creator_licence_and_page(server: Web, tmp_path: Path) -> None:
+    collect(server, tmp_path, "--query", "x", "--n", "2")
+    where = ["--raw", str(tmp_path / "raw"), "--processed", str(tmp_path / "processed")]
+    assert main(["credits", *where]) == 0
+    first = read(tmp_path / "raw" / "smile")[0]
+    assert (tmp_path / "processed" / "credits.txt").read_text().splitlines()[:2] == [
+        "smile: 2 pictures",
+        f'{first.file}: "A face, /0.jpg" by =Anna, the photographer, CC BY 4.0 '
+        f"(https://creativecommons.org/licenses/by/4.0/), {server.at('/page/0.jpg')}",
+    ]
