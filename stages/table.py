@@ -83,4 +83,3 @@ COMMANDS = (
     Command("status", Status),
     Command("reset", Reset),
 )
-from stages.commands.collect import Collect

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipeline.context import Context
 
 UNTITLED = "Untitled"
+UNKNOWN = "licence unknown"
 NAMES = {"cc0": "CC0", "pdm": "Public Domain Mark"}
 """Of the licences whose name is not "CC" and their code."""
 
@@ -32,7 +33,7 @@ class Credits:
         lines = [line for table in tables for line in _section(raw, table.parent)]
         path = context.processed / "credits.txt"
         files.write(path, "\n".join(lines) + "\n")
-        unknown = sum("licence unknown" in line for line in lines)
+        unknown = sum(UNKNOWN in line for line in lines)
         print(
             f"credits: {path}" + (f"; {unknown:,} pictures have no known licence" * bool(unknown))
         )
@@ -46,15 +47,15 @@ def _section(raw: Path, folder: Path) -> list[str]:
 
 
 def _credit(source: Source) -> str:
-    code, _, version = source.licence.partition(" ")
-    name = (
-        NAMES.get(code, f"CC {code.upper()}") if code not in ("", "unknown") else "licence unknown"
-    )
-    terms = f"{name} {version}".strip() + (
-        f" ({source.licence_address})" * bool(source.licence_address)
-    )
-    line = (
-        f'{source.file}: "{source.title or UNTITLED}" by {source.creator or "an unknown creator"}, '
-        f"{terms}, {source.page or source.address}"
-    )
-    return files.shown(line, but="")
+    creator = source.creator or "an unknown creator"
+    terms = f"{_licence(source.licence)} {source.licence_address}".strip()
+    about = f"{source.title or UNTITLED}, by {creator}, {terms}, {source.page or source.address}"
+    return files.shown(f"{source.file}: {about}", but="")
+
+
+def _licence(licence: str) -> str:
+    """The licence's name by its code and version, such as "by-sa 4.0"."""
+    code, _, version = licence.partition(" ")
+    if code in ("", "unknown"):
+        return UNKNOWN
+    return f"{NAMES.get(code, f'CC {code.upper()}')} {version}".strip()

@@ -163,6 +163,6 @@ def test_credits_name_title_creator_licence_and_page(server: Web, tmp_path: Path
     first = read(tmp_path / "raw" / "smile")[0]
     assert (tmp_path / "processed" / "credits.txt").read_text().splitlines()[:2] == [
         "smile: 2 pictures",
-        f'{first.file}: "A face, /0.jpg" by =Anna, the photographer, CC BY 4.0 '
-        f"(https://creativecommons.org/licenses/by/4.0/), {server.at('/page/0.jpg')}",
+        f"{first.file}: A face, /0.jpg, by =Anna, the photographer, CC BY 4.0 "
+        f"https://creativecommons.org/licenses/by/4.0/, {server.at('/page/0.jpg')}",
     ]
