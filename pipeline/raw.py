@@ -5,26 +5,30 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from pipeline import labels, leftovers
+from pipeline import labels, leftovers, sources
 from pipeline.files import identity, output_name, short_digest
 from pipeline.labels import label_of
-
-OWN_TABLE = "sources.csv"  # beside collected pictures: where each comes from
+from pipeline.ledger import as_json
 
 
 class Found(NamedTuple):
-    """A file below the raw folder; `refusal` is the reason why it must not be opened."""
+    """A file below the raw folder.
+
+    `refusal` is the reason why it must not be opened; `facts` are what sources.csv says of it.
+    """
 
     key: str
     path: str
     stamp: str
     refusal: str = ""
+    facts: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def label(self) -> str:
@@ -95,14 +99,18 @@ class _Walk:
         """List a folder; `above` are the real paths of it and those around it."""
         with os.scandir(path) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
+        known = sources.facts(Path(path))
         for entry in ordered:
             is_folder = _is_folder(entry)
             if leftovers.is_leftover(entry.name, is_folder):
                 leftovers.count(self.listing.leftovers, entry)
-            elif entry.name != OWN_TABLE:
-                self._entry(entry, prefix + _printable(entry.name), above)
+            elif entry.name != sources.NAME:
+                facts = known.get(entry.name, {})
+                self._entry(entry, prefix + _printable(entry.name), above, facts)
 
-    def _entry(self, entry: os.DirEntry[str], key: str, above: tuple[str, ...]) -> None:
+    def _entry(
+        self, entry: os.DirEntry[str], key: str, above: tuple[str, ...], facts: Mapping[str, Any]
+    ) -> None:
         files = self.listing.files
         if entry.is_symlink() and not self._may_follow(entry, key, above):
             files.append(Found(key, entry.path, "link", "bad_link"))
@@ -110,7 +118,7 @@ class _Walk:
             self._folder_in(entry, key, above)
         else:
             with suppress(FileNotFoundError):  # gone since the folder was listed
-                files.append(_found(entry, key))
+                files.append(_found(entry, key, facts))
 
     def _folder_in(self, entry: os.DirEntry[str], key: str, above: tuple[str, ...]) -> None:
         real = os.path.realpath(entry.path)
@@ -147,11 +155,14 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir()
 
 
-def _found(entry: os.DirEntry[str], key: str) -> Found:
+def _found(entry: os.DirEntry[str], key: str, facts: Mapping[str, Any]) -> Found:
     about = entry.stat()
     regular = stat.S_ISREG(about.st_mode)
     refusal = "not_a_file" if not regular else "" if label_of(key) else "no_label"
-    return Found(key, entry.path, f"{about.st_size}:{about.st_mtime_ns}", refusal)
+    stamp = f"{about.st_size}:{about.st_mtime_ns}"
+    if facts:
+        stamp += f":{short_digest(as_json(facts))}"
+    return Found(key, entry.path, stamp, refusal, facts)
 
 
 def _printable(name: str) -> str:

@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.tables import csv_text, plain_text
 from pipeline.trouble import Trouble
@@ -41,16 +41,46 @@ class Source(NamedTuple):
 def read(folder: Path) -> list[Source]:
     """The rows of a label's folder, none where there is no table.
 
-    A last row that a power cut left unfinished is passed over. Raises Trouble for another table.
+    A last row that a power cut left unfinished is passed over. Raises Trouble where the table is
+    the user's own, with other columns.
     """
-    path = folder / NAME
-    if not path.exists():
-        return []
-    text = path.read_text(encoding="utf-8")
-    rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+    rows = _rows(folder / NAME)
     if rows and tuple(rows[0]) != Source._fields:
-        raise Trouble(f"{path} has other columns than {', '.join(Source._fields)}: move it away")
+        columns = ", ".join(Source._fields)
+        raise Trouble(f"{folder / NAME} has other columns than {columns}: move it away")
     return [Source(*map(plain_text, row)) for row in rows[1:] if len(row) == len(Source._fields)]
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """The finished rows of a table; none where there is no table."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+
+
+def facts(folder: Path) -> dict[str, dict[str, Any]]:
+    """What a folder's table says of its pictures, by file: the facts that later stages carry.
+
+    `origin` holds address, page, title, creator, licence and the like; `given_group` and
+    `given_split` are there where the table has them. A user's own table says nothing.
+    """
+    try:
+        return {source.file: _facts(source) for source in read(folder) if source.file}
+    except Trouble:
+        return {}
+
+
+def _facts(source: Source) -> dict[str, Any]:
+    about = source._asdict()
+    group, split = about.pop("group"), about.pop("split")
+    del about["file"], about["refused"]
+    found: dict[str, Any] = {"origin": {name: value for name, value in about.items() if value}}
+    if group:
+        found["given_group"] = group
+    if split:
+        found["given_split"] = split
+    return found
 
 
 def append(folder: Path, sources: Iterable[Source]) -> None:

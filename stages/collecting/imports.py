@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline import files
+from pipeline.labels import split_named
 from pipeline.pictures import encode_png
-from pipeline.raw import split_named
 from pipeline.sample import Image
 from pipeline.sources import Source, append, read
 from pipeline.trouble import Usage

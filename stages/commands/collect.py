@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
-from pipeline.raw import SPLITS
+from pipeline.labels import split_named
 from pipeline.trouble import Trouble, Usage
 
 if TYPE_CHECKING:
@@ -126,6 +126,6 @@ def label_folder(raw: Path, label: str) -> Path:
     """The folder of a label. Raises Usage for a name that cannot be one."""
     if label.strip(" .") != label or not label or {"/", "\\", "\0"} & set(label):
         raise Usage(f"{label!r} cannot be a label: it must name one folder below {raw}")
-    if label.lower() in SPLITS:
+    if split_named(label):
         raise Usage(f"{label!r} cannot be a label: {raw}/{label} would be taken for a split")
     return raw / label

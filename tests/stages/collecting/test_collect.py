@@ -17,7 +17,7 @@ from look_alikes import Web, web
 from small_pipeline import picture
 
 from pipeline.__main__ import main
-from pipeline.sources import NAME, Source, append, read
+from pipeline.sources import NAME, read
 
 HTML = b"<html><body>Sign in to see this picture</body></html>"
 
@@ -123,15 +123,6 @@ def test_a_label_is_one_folder_below_raw(label: str, server: Web, tmp_path: Path
     words = ["collect", "--query", "x", "--raw", str(tmp_path / "raw"), "--label", label]
     assert main([*words, "--reach", "loopback"]) == 2
     assert not list(tmp_path.rglob("*.jpg"))
-
-
-def test_sources_survive_a_row_cut_in_half(tmp_path: Path) -> None:
-    whole = Source("a.jpg", title='Two\nlines, "and" =more', creator="=cmd()", sha256="1")
-    append(tmp_path, [whole])
-    with open(tmp_path / NAME, "ab") as table:
-        table.write(b'b.jpg,"half a ro')
-    append(tmp_path, [Source("c.jpg")])
-    assert read(tmp_path) == [whole._replace(title='Two lines, "and" =more'), Source("c.jpg")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
