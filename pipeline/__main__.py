@@ -13,7 +13,9 @@ from typing import cast
 
 from pipeline import files
 from pipeline.context import Context, Runnable
-from pipeline.executors import Executor, Processes, Serial
+from pipeline.executors import Executor
+from pipeline.executors.processes import Processes
+from pipeline.executors.serial import Serial
 from pipeline.ledger import Ledger
 from pipeline.runner import Runner
 from pipeline.settings import Common, Settings, near_misses, read_table, resolve

@@ -8,12 +8,13 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.trouble import Trouble
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 HALF = ".new-"  # what the names of half-written files begin with
 
 
@@ -85,6 +86,25 @@ def link(source: Path, path: Path) -> None:
         if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS):
             raise
         write(path, source.read_bytes())
+
+
+def remove(root: Path, folder: str, paths: Iterable[str]) -> None:
+    """Delete files of a folder below `root`, and the folders they leave empty.
+
+    ImageFolder would take an empty folder for a class.
+    """
+    for path in paths:
+        file = root / path
+        file.unlink(missing_ok=True)
+        for parent in file.parents:
+            if parent == root / folder or not parent.is_dir() or any(parent.iterdir()):
+                break
+            parent.rmdir()
+
+
+def is_full(error: Exception) -> bool:
+    """Whether this is the disk's refusal to take any more."""
+    return isinstance(error, OSError) and error.errno in NO_ROOM
 
 
 def _beside(path: Path) -> Path:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import files
 from pipeline.labels import require_clear
 from pipeline.ledger import Ledger
-from pipeline.raw import Copies, Found, Listing, find, without_clashes
+from pipeline.raw import Found, Listing, copies, find, without_clashes
 from pipeline.sample import Sample
 from pipeline.step import Step
 from pipeline.trouble import Usage
@@ -24,6 +24,10 @@ class Plan:
     remade: set[str]  # those of `stale` that only other settings made so
     gone: set[str]  # done, but no longer wanted
     stray: set[str]
+
+    def without(self, keys: Container[str]) -> Plan:
+        """The plan, less the work on some keys."""
+        return replace(self, stale={k: s for k, s in self.stale.items() if k not in keys})
 
     @property
     def empty(self) -> bool:
@@ -86,10 +90,10 @@ class Planner:
         if step.input is None:
             yield from (one for key in plan.stale if (one := self._raw_files()[key]).refusal)
 
-    def copies(self, step: Step, plan: Plan) -> Copies:
-        """Which of what is to be done are copies, where these are files of the user's."""
+    def copies(self, step: Step, plan: Plan) -> set[str]:
+        """Keys of stale pictures that are copies of others, where these are the user's files."""
         raw = self._raw_files() if step.input is None else {}
-        return Copies(raw[key] for key in plan.stale if key in raw)
+        return copies(raw[key] for key in plan.stale if key in raw)
 
     def present(self, step: Step) -> set[str]:
         """Pictures (and half-written files) in the step's folder, relative to the processed one."""

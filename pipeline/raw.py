@@ -192,28 +192,25 @@ def _same_output(one: str, other: str) -> bool:
     return (label_of(one), output_name(one)) == (label_of(other), output_name(other))
 
 
-class Copies:
-    """Tells which of some files are copies, as far as `identity` tells, of one asked for before;
-    only files of the same size are opened.
+def copies(found: Iterable[Found]) -> set[str]:
+    """Keys of the files that are copies, as far as `identity` tells, of one that came before.
+
+    Only files of the same size are opened. One that cannot be read is no copy.
     """
-
-    def __init__(self, found: Iterable[Found]) -> None:
-        self._files = {file.key: file for file in found if not file.refusal}
-        self._sizes = Counter(_size(file) for file in self._files.values())
-        self._seen: set[str] = set()
-
-    def again(self, key: str) -> bool:
-        """Whether this file is a copy. False where it cannot be read."""
-        file = self._files.get(key)
-        if file is None or self._sizes[_size(file)] == 1:
-            return False
-        try:
-            content = identity(Path(file.path))
-        except OSError:
-            return False
-        before = content in self._seen
-        self._seen.add(content)
-        return before
+    by_size: dict[str, list[Found]] = {}
+    for file in found:
+        if not file.refusal:
+            by_size.setdefault(_size(file), []).append(file)
+    copied: set[str] = set()
+    for alike in by_size.values():
+        seen: set[str] = set()
+        for file in alike if len(alike) > 1 else ():
+            with suppress(OSError):
+                content = identity(Path(file.path))
+                if content in seen:
+                    copied.add(file.key)
+                seen.add(content)
+    return copied
 
 
 def _size(file: Found) -> str:

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from pipeline.executors import Executor, Serial
+from pipeline.executors import Executor
+from pipeline.executors.serial import Serial
 from pipeline.ledger import Ledger
 from pipeline.pictures import decode, encode
 from pipeline.runner import Runner

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.executors import Serial
+from pipeline.executors.serial import Serial
 from pipeline.ledger import Ledger
 from pipeline.pictures import encode
 from pipeline.runner import Runner

@@ -14,7 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline import files
-from pipeline.executors import Serial, in_order
+from pipeline.executors import in_order
+from pipeline.executors.serial import Serial
 from pipeline.trouble import Trouble, Usage
 from stages.model import card as model_card
 from stages.model import networks

@@ -11,7 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipeline import files
-from pipeline.executors import Executor, Serial, in_order
+from pipeline.executors import Executor, in_order
+from pipeline.executors.serial import Serial
 from pipeline.sample import Reject, Sample
 from stages.normalize import Normalize
 from stages.predict.answers import Answer

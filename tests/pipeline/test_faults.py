@@ -21,7 +21,7 @@ from conftest import ROOT
 from small_pipeline import Home, Take, picture
 
 from pipeline.__main__ import main
-from pipeline.executors import Processes
+from pipeline.executors.processes import Processes
 from pipeline.sample import Sample
 from pipeline.step import Step
 from pipeline.trouble import Trouble

@@ -110,10 +110,7 @@ def test_copies_are_told_from_files_that_only_have_the_same_size(tmp_path: Path)
         put(tmp_path / key, data)
     os.mkfifo(tmp_path / "a" / "pipe.jpg")
     found = raw.find(tmp_path).files
-    copies = raw.Copies(found)
-    again = {file.key for file in found if copies.again(file.key)}
-    assert again == {"b/1.jpg", "b/2.jpg", "b/6.jpg"}
-    assert not copies.again("unknown.jpg")
+    assert raw.copies(found) == {"b/1.jpg", "b/2.jpg", "b/6.jpg"}
 
 
 def test_of_two_files_that_would_get_one_name_the_second_is_refused() -> None:

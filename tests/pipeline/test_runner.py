@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from small_pipeline import Home, Mark, Take, chain, picture, put
 
-from pipeline.executors import Processes
+from pipeline.executors.processes import Processes
 from pipeline.pictures import decode, encode
 from pipeline.sample import Image, Sample
 from pipeline.step import Step
@@ -235,13 +236,33 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_done(tmp_path: Path) -> Non
 
 @dataclass(frozen=True)
 class Fatal(Mark):
-    """As Mark, but one picture raises and another ends the worker."""
+    """As Mark, but some pictures raise, hang or end the worker, by their name."""
 
     def __call__(self, sample: Sample) -> Sample:
-        if sample.key == "a/raise.jpg":
-            raise RuntimeError("cannot cope")
-        if sample.key == "a/kill.jpg":
-            os.kill(os.getpid(), signal.SIGKILL)
+        match Path(sample.key).stem:
+            case "raise":
+                self.note("mark", sample)
+                raise RuntimeError("cannot cope")
+            case "hang":
+                self.note("mark", sample)
+                time.sleep(60)
+            case "kill":
+                self.note("mark", sample)
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(sample)
+
+
+@dataclass(frozen=True)
+class Slow(Take):
+    def __call__(self, sample: Sample) -> Sample:
+        time.sleep(1)
+        return super().__call__(sample)
+
+
+@dataclass(frozen=True)
+class SlowMark(Mark):
+    def __call__(self, sample: Sample) -> Sample:
+        time.sleep(1)
         return super().__call__(sample)
 
 
@@ -315,14 +336,34 @@ def test_what_was_decoded_goes_on_only_where_the_file_holds_the_same(tmp_path: P
     assert np.array_equal(brighter.image, decode(path.read_bytes()))
 
 
-def test_a_fault_counts_for_the_stage_at_fault(tmp_path: Path) -> None:
+def test_a_fault_in_a_later_stage_is_met_once_and_counts_for_that_stage(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    for number, name in enumerate(("good", "kill", "raise", "well")):
+    good = [f"good{number:02}" for number in range(40)]
+    for number, name in enumerate((*good, "raise", "hang", "kill")):
         home.put(f"a/{name}.jpg", picture(number))
-    steps = [Step("take", Take(), "taken", None), Step("mark", Fatal(), "marked", "take")]
-    home.run(steps, Processes(2, timeout=20.0))
+    take, _, *rest = chain(home.log)
+    steps = [take, Step("mark", Fatal(home.log), "marked", "take"), *rest]
+    said = home.run(steps, Processes(2, timeout=2.0))
+    assert said[0] == "take: 43 in, 43 kept, 0 rejected"
+    assert said[1] == "mark: 43 in, 40 kept, 0 rejected, 3 error"
     assert home.rows("stage, key, verdict, reason", "verdict != 'kept'") == [
+        ("mark", "a/hang.jpg", "error", "timed_out"),
         ("mark", "a/kill.jpg", "error", "crashed"),
         ("mark", "a/raise.jpg", "error", "failed"),
     ]
-    assert len(home.rows(where="verdict = 'kept'")) == 6
+    calls = home.calls()
+    assert calls.count("mark a/raise.jpg") == calls.count("mark a/hang.jpg") == 1
+    assert calls.count("mark a/kill.jpg") <= 2  # in company first, then alone
+    assert len(home.rows(where="verdict = 'kept'")) == 43 + 4 * 40
+
+
+def test_a_picture_may_take_the_whole_time_in_each_stage(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.put("a/1.jpg", picture(1))
+    steps = [
+        Step("take", Slow(home.log), "taken", None),
+        Step("mark", SlowMark(home.log), "marked", "take"),
+    ]
+    home.run(steps, Processes(1, timeout=1.5))
+    assert home.calls() == ["mark a/1.jpg", "take a/1.jpg"]
+    assert home.rows("stage, verdict") == [("mark", "kept"), ("take", "kept")]

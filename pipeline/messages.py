@@ -1,0 +1,51 @@
+"""What a run says: settings that changed, what became of the pictures, the room that is missing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from pipeline import files
+from pipeline.ledger import Ledger
+from pipeline.plan import Plan
+from pipeline.sample import Outcome
+from pipeline.step import Step
+
+
+def announcement(step: Step, plan: Plan, ledger: Ledger) -> str:
+    """Which settings differ from those the pictures were made with; "" where nothing is redone."""
+    before = ledger.made_with(step.name)
+    changes = ", ".join(
+        f"{step.name}.{name} {before[name]} → {value}"
+        for name, value in step.settings().items()
+        if name in before and before[name] != value
+    )
+    if not changes or not plan.remade:
+        return ""
+    return f"{changes}: {len(plan.remade):,} pictures will be redone"
+
+
+def summary(step: Step, ledger: Ledger) -> str:
+    """Pictures that came in, were kept and were rejected, by reason, and errors."""
+    kept, rejected, errors = ledger.counts(step.name)
+    dropped = sum(rejected.values())
+    line = f"{step.name}: {kept + dropped + errors:,} in, {kept:,} kept, {dropped:,} rejected"
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejected.items())
+    return line + (f" ({reasons})" if reasons else "") + (f", {errors:,} error" if errors else "")
+
+
+def room_needed(step: Step, plan: Plan, ledger: Ledger, processed: Path) -> str:
+    """How much room is free, and how much is missing if pictures go on as large as so far."""
+    free = shutil.disk_usage(processed).free / 1e6
+    left = len(plan.stale.keys() - ledger.keys(step.name))
+    made = (processed / output for output in ledger.outputs(step.name))
+    sizes = [path.stat().st_size for path in made if path.exists()]
+    missing = left * sum(sizes) / max(1, len(sizes)) / 1e6 - free
+    about = f", about {missing:,.1f} MB too little" if missing > 0 else ""
+    return f"{free:,.1f} MB are free{about} for the {left:,} pictures that {step.name} has to do"
+
+
+def log_error(processed: Path, stage: str, row: Outcome) -> None:
+    """Add a picture's traceback to errors.log."""
+    with open(processed / "errors.log", "a", encoding="utf-8") as log:
+        log.write(f"{stage}: {files.shown(row.key, but='')}\n{files.shown(row.detail)}\n")

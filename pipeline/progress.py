@@ -1,0 +1,34 @@
+"""Progress bars."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+LOG_SECONDS = 30.0  # between two lines of progress in a log
+
+
+def progress(items: Iterable[T] = (), **options: Any) -> tqdm[T]:
+    """A tqdm bar over the items; `options` are tqdm's.
+
+    Where standard error is no terminal, it prints a line now and then, not thousands.
+    """
+    if not sys.stderr.isatty():
+        options |= {"file": _Log(), "mininterval": LOG_SECONDS, "miniters": 1}
+    return tqdm(items, dynamic_ncols=True, **options)
+
+
+class _Log:
+    """Standard error for a bar that is not redrawn: each state is a line of its own."""
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            print(line, file=sys.stderr)
+
+    def flush(self) -> None:
+        sys.stderr.flush()

@@ -1,0 +1,54 @@
+"""Rows on their way to the ledger."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from pipeline.ledger import Ledger
+from pipeline.sample import Outcome
+
+ROWS = 512  # of the first stage to a commit, and
+SECONDS = 5.0  # no longer than this between two commits
+
+
+class RowBatch:
+    """Collects rows and commits them in batches. Use as a context manager.
+
+    One sync of the disk goes before each commit, so that no row is there without its file.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._rows: dict[str, list[Outcome]] = defaultdict(list)
+        self._committed = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._commit()
+
+    def add(self, rows: Mapping[str, Outcome]) -> None:
+        """Take rows of one picture, by stage name."""
+        for stage, row in rows.items():
+            self._rows[stage].append(row)
+        full = max(map(len, self._rows.values()), default=0) >= ROWS
+        if full or time.monotonic() - self._committed > SECONDS:
+            self._commit()
+
+    def _commit(self) -> None:
+        os.sync()
+        for stage, rows in self._rows.items():
+            self._ledger.record(stage, rows)
+        self._rows.clear()
+        self._committed = time.monotonic()
