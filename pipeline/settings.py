@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, make_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, replace
 from keyword import iskeyword
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pipeline.trouble import Usage
@@ -72,16 +74,18 @@ def resolve(
     """Settings of a command from its flags and pyproject's table.
 
     A stage's own settings are plain flags (`--scale 1.8`), those of others carry its name
-    (`--lips.scale 1.8`). Raises Usage for a bad value; an unknown flag ends the program, code 2.
+    (`--lips.scale 1.8`). A field that is a dataclass is a group of plain flags. Raises Usage for
+    a bad value; an unknown flag ends the program, code 2.
     """
     import tyro
 
     kinds = {"common": Common, command: own, **stages}
     members: list[tuple[str, Any, Any]] = []
     for name, kind in kinds.items():
-        plain = name in ("common", command)
-        shape = Annotated[kind, tyro.conf.arg(name="")] if plain else kind
-        default = _from_table(name, kind, table, argv if name == command else ())
+        mine = name in ("common", command)
+        plain = (tyro.conf.arg(name=""), tyro.conf.OmitArgPrefixes)
+        shape = Annotated[kind, *plain] if mine else kind
+        default = _from_table(name, kind, table, argv if mine else ())
         members.append((_identifier(name), shape, field(default=default)))
     try:
         chosen: Any = tyro.cli(
@@ -124,46 +128,65 @@ def _identifier(name: str) -> str:
 
 
 def _from_table(name: str, kind: Any, table: Mapping[str, Any], argv: Sequence[str]) -> Any:
-    """A dataclass's defaults (or the recipe's that is asked for) with the table's values put in."""
+    """A dataclass's defaults (or those of the preset that is chosen) with the table's values."""
     where = "tool.pipeline" if name == "common" else f"tool.pipeline.{name}"
     section = table if name == "common" else table.get(name, {})
     if name == "common":
         section = {key: value for key, value in table.items() if not isinstance(value, dict)}
-    base = kind.preset(_recipe(section, argv)) if hasattr(kind, "preset") else kind()
-    hints = get_type_hints(kind)
-    chosen: dict[str, Any] = {}
-    for key, value in section.items():
-        if key not in (known := [one.name for one in fields(kind)]):
-            raise Usage(f"pyproject.toml: {where}.{key} is unknown; {near_misses(key, known)}")
-        chosen[key] = fitted(
-            f"pyproject.toml: {where}.{key}", value, getattr(base, key), hints[key]
-        )
+    base = _preset(kind, section, argv) if hasattr(kind, "preset") else kind()
+    flat = _flat(base)
+    for key in section:
+        if key not in flat:
+            raise Usage(f"pyproject.toml: {where}.{key} is unknown; {near_misses(key, flat)}")
+    chosen = {
+        key: fitted(f"pyproject.toml: {where}.{key}", value, *flat[key])
+        for key, value in section.items()
+    }
     try:
-        return replace(base, **chosen)
-    except ValueError as error:
+        return _with_values(base, chosen)
+    except (ValueError, Usage) as error:
         raise Usage(f"pyproject.toml: {where}: {error}") from error
 
 
-def _recipe(section: Mapping[str, Any], argv: Sequence[str]) -> str | None:
-    """The recipe asked for: its other fields are the defaults that flags then change."""
-    for flag, value in zip(argv, [*argv, None][1:], strict=True):
-        if flag == "--recipe":
-            return value
-        if flag.startswith("--recipe="):
-            return flag.removeprefix("--recipe=")
-    return section.get("recipe")
+def _preset(kind: Any, section: Mapping[str, Any], argv: Sequence[str]) -> Any:
+    """The defaults that flags then change, where a setting (`preset_field`) chooses them."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument(f"--{kind.preset_field}", dest="name", nargs="?")
+    chosen, _ = parser.parse_known_args(list(argv))
+    return kind.preset(chosen.name or section.get(kind.preset_field))
+
+
+def _flat(settings: Any) -> dict[str, tuple[Any, Any]]:
+    """Value and type of each setting, also of those in groups."""
+    hints = get_type_hints(type(settings))
+    flat: dict[str, tuple[Any, Any]] = {}
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        flat |= _flat(value) if is_dataclass(value) else {entry.name: (value, hints[entry.name])}
+    return flat
+
+
+def _with_values(settings: Any, values: Mapping[str, Any]) -> Any:
+    """The settings with some values put in, also into groups."""
+    changed = {name: values[name] for name in values if hasattr(settings, name)}
+    for entry in fields(settings):
+        if is_dataclass(group := getattr(settings, entry.name)):
+            changed[entry.name] = _with_values(group, values)
+    return replace(settings, **changed)
 
 
 def fitted(where: str, value: Any, default: Any, hint: Any) -> Any:
-    """A value of the table as its field wants it."""
+    """A value of the table as its field wants it; raises Usage where it is of another kind."""
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType]
     choice = get_args(hint) if get_origin(hint) is Literal else ()
     if choice and value not in choice:
         raise Usage(f"{where}: {value!r} is not one of {', '.join(map(repr, choice))}")
-    takes_path = isinstance(default, Path) or Path in get_args(hint)
-    if takes_path and isinstance(value, str):
-        return Path(value)
-    if isinstance(default, float) and type(value) is int:
-        return float(value)
-    if default is not None and type(value) is not type(default):
+    optional = len(kinds) == 1 and NoneType in get_args(hint)
+    kind = kinds[0] if optional else type(default)
+    if (kind is float and type(value) is int) or (
+        issubclass(kind, Path) and isinstance(value, str)
+    ):
+        return kind(value)
+    if type(value) is not kind:
         raise Usage(f"{where}: {value!r} is not like {default!r}")
     return value

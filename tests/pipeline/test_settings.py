@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 
@@ -28,15 +28,31 @@ class Lips:
 
 
 @dataclass(frozen=True)
+class Length:
+    """How long."""
+
+    epochs: int = 20
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError("epochs must be 1 or more")
+
+
+TWENTY = Length()
+
+
+@dataclass(frozen=True)
 class Train:
     """Learn."""
 
+    preset_field: ClassVar[str] = "recipe"
     recipe: str = "default"
-    epochs: int = 20
+    start: Path | None = None
+    length: Length = TWENTY
 
     @classmethod
     def preset(cls, recipe: str | None) -> Train:
-        return cls(recipe or "default", 300 if recipe == "classic" else 20)
+        return cls(recipe or "default", None, Length(300 if recipe == "classic" else 20))
 
 
 def chosen(command: str, *argv: str, table: dict[str, Any] | None = None) -> Settings:
@@ -65,7 +81,7 @@ def test_the_table_beats_the_default_and_the_flag_beats_the_table() -> None:
 
 def test_a_stage_s_own_flags_are_plain_and_those_of_others_carry_its_name() -> None:
     settings = chosen("train", "--epochs", "3", "--lips.scale", "1.8")
-    assert settings.own == Train(epochs=3) and settings.stages["lips"] == Lips(1.8)
+    assert settings.own == Train(length=Length(3)) and settings.stages["lips"] == Lips(1.8)
     with pytest.raises(SystemExit):
         chosen("train", "--scale", "1.8")
 
@@ -77,16 +93,27 @@ def test_a_stage_run_for_itself_has_the_settings_it_has_on_the_way() -> None:
 
 @pytest.mark.parametrize("argv", [["--recipe", "classic"], ["--recipe=classic"]])
 def test_a_recipe_sets_the_defaults_that_flags_then_change(argv: list[str]) -> None:
-    assert chosen("train", *argv).own == Train("classic", 300)
-    assert chosen("train", *argv, "--epochs", "5").own == Train("classic", 5)
+    assert chosen("train", *argv).own == Train.preset("classic")
+    assert chosen("train", *argv, "--epochs", "5").own == Train("classic", None, Length(5))
     table: dict[str, Any] = {"train": {"recipe": "classic"}}
-    assert chosen("train", "--workers", "1", table=table).own == Train("classic", 300)
+    assert chosen("train", "--workers", "1", table=table).own == Train.preset("classic")
     table = {"train": {"recipe": "default", "epochs": 7}}
-    assert chosen("train", *argv, table=table).own.epochs == 7
+    assert chosen("train", *argv, table=table).own.length.epochs == 7
 
 
 def test_a_command_with_recipes_needs_no_flag() -> None:
-    assert chosen("train").own == Train("default", 20)
+    assert chosen("train").own == Train()
+
+
+def test_a_group_s_fields_are_plain_settings_in_the_table_too() -> None:
+    own = chosen("train", table={"train": {"epochs": 7, "start": "weights.pth"}}).own
+    assert own == Train("default", Path("weights.pth"), Length(7))
+    with pytest.raises(Usage, match=r"tool\.pipeline\.train: epochs must be 1 or more"):
+        chosen("train", table={"train": {"epochs": 0}})
+    with pytest.raises(Usage, match=r"train\.epoch is unknown; did you mean epochs\?"):
+        chosen("train", table={"train": {"epoch": 7}})
+    with pytest.raises(Usage, match=r"train\.start: 7 is not like None"):
+        chosen("train", table={"train": {"start": 7}})
 
 
 def test_whole_numbers_and_text_become_what_the_field_wants() -> None:
