@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from pipeline.__main__ import main as pipeline
 from pipeline.ledger import Ledger
-from stages.training.data import Crops, load
+from stages.training.data import Crops, load_crops
 from stages.training.devices import device_of
 from stages.training.loop import Numbers, State, fit
 from stages.training.models import simpleconv3
@@ -46,13 +46,13 @@ class Data:
             name: [one for one in samples if one.file.parent.parent.name == name]
             for name in ("train", "val")
         }
-        return cls({name: load(some, labels, side) for name, some in members.items()}, labels)
+        return cls({name: load_crops(some, labels, side) for name, some in members.items()}, labels)
 
 
 class Clock:
     """Notes when each epoch ended and what it reached."""
 
-    asked = False
+    shows_progress = stop_requested = False
 
     def __init__(self) -> None:
         self.epochs: list[tuple[float, Numbers]] = []

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from stages.demo.portrait import portrait
 from stages.faces import Faces
 from stages.lips import Lips
-from stages.model import model_file
+from stages.model.description import Description, to_json
 from stages.model.networks import INPUT, METADATA, OUTPUT
 from stages.normalize import Normalize
 from stages.training.recipes import Recipe
@@ -31,7 +31,7 @@ LABELS = ["none", "<b>pouting</b>", "Lächeln 笑"]
 def small_model(folder: Path) -> Path:
     """An .onnx file as export writes it, which tells crops apart by their mean colour."""
     stages = {"normalize": asdict(Normalize()), "faces": asdict(Faces()), "lips": asdict(Lips())}
-    description = model_file.Description(
+    description = Description(
         labels=LABELS,
         region="lips",
         stages=stages,
@@ -54,7 +54,7 @@ def small_model(folder: Path) -> Path:
     graph = helper.make_graph(nodes, "small", [crops], [shares], [weights])
     opset = helper.make_opsetid("", 17)
     model = helper.make_model(graph, ir_version=10, opset_imports=[opset])
-    helper.set_model_props(model, {METADATA: model_file.to_json(description)})
+    helper.set_model_props(model, {METADATA: to_json(description)})
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
     return path

@@ -135,6 +135,8 @@ def metrics_in(run: Path) -> list[dict[str, Any]]:
 class Kept:
     """A record that keeps the numbers of each epoch in memory."""
 
+    shows_progress = False
+
     def __init__(self, stop_after: int = 0) -> None:
         self.numbers: list[Numbers] = []
         self.better: list[bool] = []
@@ -149,7 +151,7 @@ class Kept:
         self.better.append(better)
 
     @property
-    def asked(self) -> bool:
+    def stop_requested(self) -> bool:
         return 0 < self._stop_after <= len(self.numbers)
 
 

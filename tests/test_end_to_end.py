@@ -130,21 +130,21 @@ def test_prediction_sees_what_training_saw(trained: Path, raw: Path) -> None:
 
     from pipeline.ledger import Ledger
     from pipeline.sample import Sample
-    from stages.model import model_file
+    from stages.model.weights import load_model
     from stages.predict.chain import Chain
-    from stages.training.data import load, stack
-    from stages.training.validation import predict
+    from stages.training.data import load_crops, stack
+    from stages.training.validation import logits_of
 
-    network, description = model_file.load(trained / "runs" / "default")
+    network, description = load_model(trained / "runs" / "default")
     with Ledger(trained / "ledger.sqlite") as ledger:
         stored = list(ledger.samples("split", trained))[:12]
-    crops = load(stored, description.labels)
+    crops = load_crops(stored, description.labels)
     chain = Chain.of(description)
     fresh = [crop for one in stored for crop in chain(Sample(one.key, "", raw / one.key))]
     images = [crop.image for crop in fresh if crop.image is not None]
     cpu = torch.device("cpu")
-    before = predict(network, crops.pictures, description.recipe, cpu).softmax(1)
-    after = predict(network, stack(images, description.side), description.recipe, cpu).softmax(1)
+    before = logits_of(network, crops.pictures, description.recipe, cpu).softmax(1)
+    after = logits_of(network, stack(images, description.side), description.recipe, cpu).softmax(1)
     assert len(images) == 12
     assert (before - after).abs().max().item() < 0.05  # the stored crops went through a JPEG
 

@@ -17,11 +17,11 @@ from pipeline import files
 from pipeline.executors import in_order
 from pipeline.executors.serial import Serial
 from pipeline.trouble import Trouble, Usage
-from stages.model import card as model_card
-from stages.model import networks
-from stages.model.model_file import Description
+from stages.commands.model_choice import resolve_model
+from stages.model import card, networks
+from stages.model.description import Description
 from stages.predict.chain import Chain
-from stages.predict.judging import Asked, Cut, Judged, in_folder, judge
+from stages.predict.judging import CropCutter, Judged, LabelledPicture, in_folder, judge
 from stages.predict.mistakes import sheet, worst
 
 if TYPE_CHECKING:
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 class Evaluate:
     """Judge a model on labelled pictures: metrics, confusion matrix, worst mistakes."""
 
-    model: Path = Path()
+    model: Path | None = None
     """A run's folder, a .safetensors or .onnx file; unset takes the newest in processed/runs/."""
-    data: Path = Path()
+    data: Path | None = None
     """A folder for each label, or such folders in train/, val/ and test/; unset is the data set."""
     crops: bool = False
     """The pictures in --data are crops already; else each goes the way of the training pictures."""
     group_by: str = ""
     """Regular expression on paths; the accuracy of each first group (person) is told too."""
-    output: Path = Path()
+    output: Path | None = None
     """Where the results go; unset is evaluation/ in the run's folder."""
 
     def run(self, context: Context) -> int:
@@ -48,100 +48,105 @@ class Evaluate:
         from stages.training.repeat import group_of
 
         group_of("", self.group_by)  # a bad expression is told before the work
-        asked = self._asked(context)
-        model = networks.chosen(self.model, context.processed)
+        pictures = self._pictures(context)
+        model = resolve_model(self.model, context.processed)
         network = networks.load(model)
-        _compare_labels(asked, network.description.labels, self._data(context))
-        cut, executor = self._cut(network.description), context.executor
-        if cut.chain is None:
-            executor = Serial()
-        results = in_order(executor, cut, asked)
-        judged = judge(tqdm(results, "evaluate", len(asked), unit=" pictures"), network)
+        data = self.data or context.processed / "dataset"
+        _compare_labels(pictures, network.description.labels, data)
+        cutter = self._cutter(network.description)
+        executor = context.executor if cutter.chain else Serial()
+        results = in_order(executor, cutter, pictures)
+        judged = judge(tqdm(results, "evaluate", len(pictures), unit=" pictures"), network)
         folder = model if model.is_dir() else model.parent
-        output = self.output if self.output != Path() else folder / "evaluation"
+        output = self.output or folder / "evaluation"
         figures = self._write(judged, network.description.labels, output)
         if model.is_dir() and (folder / "run.json").exists():  # other files have no card
-            other = {f"{self.data.resolve().name}, {split}": one for split, one in figures.items()}
-            model_card.write(folder, other if self.data != Path() else {})
-        return int(any("error" in one.unanswered for one in judged.values()))
+            self._write_card(folder, figures)
+        return int(any("error" in answers.unanswered for answers in judged.values()))
 
-    def _asked(self, context: Context) -> list[Asked]:
+    def _pictures(self, context: Context) -> list[LabelledPicture]:
         """The pictures to judge on. Raises Usage where there are none."""
-        if self.data != Path():
+        if self.data:
             if not self.data.is_dir():
                 raise Usage(f"--data {self.data} is no folder")
-            asked = in_folder(self.data, context.settings.common.follow_links)
+            pictures = in_folder(self.data, context.settings.common.follow_links)
         elif self.crops:
             raise Usage("--crops says what --data holds: give --data too")
         else:
-            asked = _data_set(context)
-        if not asked:
-            raise Usage(f"{self._data(context)} holds no pictures to judge by")
-        return asked
+            pictures = _data_set(context)
+        if not pictures:
+            data = self.data or context.processed / "dataset"
+            raise Usage(f"{data} holds no pictures to judge by")
+        return pictures
 
-    def _data(self, context: Context) -> Path:
-        return self.data if self.data != Path() else context.processed / "dataset"
-
-    def _cut(self, description: Description) -> Cut:
-        if self.data == Path():
-            return Cut(description.side)
+    def _cutter(self, description: Description) -> CropCutter:
+        if self.data is None:
+            return CropCutter(description.side)
         chain = Chain.of(description)
-        return Cut(description.side, replace(chain, faces=None, crop=None) if self.crops else chain)
+        if self.crops:
+            chain = replace(chain, faces=None, crop=None)
+        return CropCutter(description.side, chain)
+
+    def _write_card(self, folder: Path, figures: Mapping[str, Mapping[str, Any]]) -> None:
+        counts = json.loads((folder / "run.json").read_text(encoding="utf-8")).get("counts", {})
+        name = self.data.resolve().name if self.data else ""
+        other = {f"{name}, {split}": of_split for split, of_split in figures.items()}
+        card.write(folder, counts, other if self.data else {})
 
     def _write(
         self, judged: Mapping[str, Judged], labels: Sequence[str], output: Path
     ) -> dict[str, dict[str, Any]]:
-        """All files, and what is in them in short; returns the metrics of each split.
+        """Write all files and print the figures; returns the metrics of each split.
 
         Raises Trouble where no picture got an answer.
         """
         from stages.training.metrics import table
 
         figures: dict[str, dict[str, Any]] = {}
-        for split, one in judged.items():
-            if one.keys:
-                metrics = one.metrics(labels)
+        for split, answers in judged.items():
+            if answers.keys:
+                metrics = answers.metrics(labels)
                 print(f"{split}: {table(metrics)}")
                 figures[split] = asdict(metrics)
                 if self.group_by:
-                    figures[split]["groups"] = _groups(one, self.group_by)
-        said = {
-            split: {"unanswered": one.unanswered} | figures.get(split, {})
-            for split, one in judged.items()
+                    figures[split]["groups"] = _groups(answers, self.group_by)
+        written = {
+            split: {"unanswered": answers.unanswered} | figures.get(split, {})
+            for split, answers in judged.items()
         }
-        files.write(output / "evaluation.json", json.dumps(said, indent=2, ensure_ascii=False))
+        files.write(output / "evaluation.json", json.dumps(written, indent=2, ensure_ascii=False))
         reasons = _reasons(judged)
         if reasons:
             print(f"evaluate: without an answer: {reasons} (files in evaluation.json)")
         if not figures:
             raise Trouble(f"no picture got an answer, so there is nothing to judge: {reasons}")
-        confusion = np.sum([one["confusion"] for one in figures.values()], axis=0)
+        confusion = np.sum([of_split["confusion"] for of_split in figures.values()], axis=0)
         _draw(judged, confusion.tolist(), labels, output)
         print(f"evaluate: evaluation.json and pictures in {output}")
         return figures
 
 
 def _reasons(judged: Mapping[str, Judged]) -> str:
-    """Why pictures have no answer, the most frequent first."""
+    """Why pictures have no answer, the most frequent reason first."""
     reasons: Counter[str] = Counter()
-    for one in judged.values():
-        reasons.update({reason: len(keys) for reason, keys in one.unanswered.items()})
+    for answers in judged.values():
+        reasons.update({reason: len(keys) for reason, keys in answers.unanswered.items()})
     return ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
 
 
-def _data_set(context: Context) -> list[Asked]:
+def _data_set(context: Context) -> list[LabelledPicture]:
     """The crops of the processed data set's val and test."""
     root = context.processed / "dataset"
-    asked = [
-        Asked(sample, sample.file.relative_to(root).parts[0])
+    pictures = [
+        LabelledPicture(sample, sample.file.relative_to(root).parts[0])
         for sample in context.ledger.samples("split", context.processed)
     ]
-    return [one for one in asked if one.split in ("val", "test")]
+    return [picture for picture in pictures if picture.split in ("val", "test")]
 
 
-def _compare_labels(asked: Sequence[Asked], known: Sequence[str], data: Path) -> None:
+def _compare_labels(pictures: Sequence[LabelledPicture], known: Sequence[str], data: Path) -> None:
     """Raise Trouble where pictures have a label that the model cannot give."""
-    found = sorted({one.sample.label for one in asked if not one.refusal})
+    found = sorted({picture.sample.label for picture in pictures if not picture.refusal})
     strange = [label for label in found if label not in known]
     if strange:
         raise Trouble(
@@ -154,20 +159,21 @@ def _compare_labels(asked: Sequence[Asked], known: Sequence[str], data: Path) ->
 
 
 def _groups(judged: Judged, group_by: str) -> dict[str, dict[str, float]]:
-    """Pictures and accuracy of each group, the worst first; a line of it is printed."""
+    """Pictures and accuracy of each group, the worst first; the worst is printed."""
     from stages.training.repeat import group_of
 
     right: dict[str, list[bool]] = {}
     for key, true, shares in zip(judged.keys, judged.classes, judged.shares, strict=True):
         right.setdefault(group_of(key, group_by), []).append(int(shares.argmax()) == true)
+    accuracy = {name: sum(answers) / len(answers) for name, answers in right.items()}
     groups = {
-        name: {"count": len(ones), "accuracy": sum(ones) / len(ones)}
-        for name, ones in sorted(right.items(), key=lambda one: (sum(one[1]) / len(one[1]), one))
+        name: {"count": len(right[name]), "accuracy": accuracy[name]}
+        for name in sorted(right, key=lambda name: (accuracy[name], name))
     }
-    worst_name, worst_one = next(iter(groups.items()))
+    name, worst_group = next(iter(groups.items()))
     print(
-        f"evaluate: {len(groups):,} groups, accuracy {worst_one['accuracy']:.1%} in the worst "
-        f"({worst_name}, of {worst_one['count']:,})"
+        f"evaluate: {len(groups):,} groups, accuracy {worst_group['accuracy']:.1%} in the worst "
+        f"({name}, of {worst_group['count']:,})"
     )
     return groups
 
@@ -177,12 +183,12 @@ def _draw(
 ) -> None:
     """Confusion matrix and worst mistakes of all splits together, as pictures."""
     from pipeline.pictures import encode_png
-    from stages.training.record import confusion_figure
+    from stages.training.figures import DOTS, confusion_figure
 
     picture = io.BytesIO()
-    confusion_figure(confusion, list(labels)).savefig(picture, dpi=110)
+    confusion_figure(confusion, labels).savefig(picture, dpi=DOTS)
     files.write(output / "confusion.png", picture.getvalue())
-    mistakes = worst([mistake for one in judged.values() for mistake in one.mistakes])
+    mistakes = worst([mistake for answers in judged.values() for mistake in answers.mistakes])
     if mistakes:
         files.write(output / "mistakes.png", encode_png(sheet(mistakes, labels)))
     else:

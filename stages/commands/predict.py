@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.executors import Executor
-from stages.model import networks
+from stages.commands.model_choice import resolve_model
 from stages.predict.answers import Answer, Tables
 from stages.predict.inputs import Input, inputs
 from stages.predict.pictures import Copies, label_pictures
@@ -67,7 +67,7 @@ class Predict:
         given = list(inputs(self.input, self.files_from, follow)) if live is None else []
         if self.show:
             require_display()
-        predictor = Predictor(networks.chosen(self.model, context.processed), self.faces)
+        predictor = Predictor(resolve_model(self.model, context.processed), self.faces)
         videos = VideoLabeller(predictor, self.detect_every, self.smooth, self.landmarks, self.show)
         output = self.output or context.processed / "predictions"
         copies = Copies(output, predictor.chain.normalize, self.landmarks) if self.draw else None

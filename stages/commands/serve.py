@@ -40,7 +40,7 @@ class Serve:
 
     def run(self, context: Context) -> int:
         """Answer until Ctrl-C; `--workers` is the number of threads, `--timeout` a request's."""
-        from stages.model import networks
+        from stages.commands.model_choice import resolve_model
         from stages.serving.service import Limits, PredictionService
         from stages.serving.web import server
 
@@ -48,7 +48,7 @@ class Serve:
         limits = Limits(self.max_megabytes, self.max_megapixels, common.timeout)
         with listen(self.host, self.port) as listener:
             host, port = listener.getsockname()[:2]
-            model = networks.chosen(self.model, context.processed)
+            model = resolve_model(self.model, context.processed)
             with (
                 PredictionService(model, self.faces, limits, common.workers) as service,
                 suppress(KeyboardInterrupt),  # uvicorn raises it once more when all is closed

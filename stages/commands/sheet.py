@@ -1,4 +1,4 @@
-"""A picture of the data set: crops by label, for the eye."""
+"""The command that draws the data set: crops by label, on one page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Sheet:
     """Draw a contact sheet of the data set, a row for each label: processed/sheet.png."""
 
     columns: int = 12
-    """Pictures a label."""
+    """Pictures of each label."""
 
     def run(self, context: Context) -> int:
         from pipeline.pictures import decode, encode_png
@@ -29,18 +29,14 @@ class Sheet:
             rows.setdefault(sample.label, []).append(sample.file)
         if not rows:
             raise Trouble(f"{context.processed} holds no data set yet: run `make split` first")
-        spread = {
-            label: paths[:: max(1, len(paths) // self.columns)][: self.columns]
+        pictures = {
+            f"{label} ({len(paths):,})": [
+                decode(path.read_bytes())
+                for path in paths[:: max(1, len(paths) // self.columns)][: self.columns]
+            ]
             for label, paths in sorted(rows.items())
         }
-        sheet = contact_sheet(
-            {
-                f"{label} ({len(rows[label]):,})": [decode(path.read_bytes()) for path in paths]
-                for label, paths in spread.items()
-            },
-            self.columns,
-        )
         path = context.processed / "sheet.png"
-        files.write(path, encode_png(sheet))
+        files.write(path, encode_png(contact_sheet(pictures, self.columns)))
         print(f"sheet: {path}")
         return 0

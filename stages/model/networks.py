@@ -11,21 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.trouble import Trouble
-from stages.model import model_file
+from stages.model.description import Description, from_json
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
     from torch import nn
 
 INPUT, OUTPUT, METADATA = "crops", "probabilities", "description"
-BATCH = 128  # pictures that onnxruntime sees at once
+BATCH = 128  # pictures that onnxruntime answers at once
 
 
 class Network(Protocol):
     """A trained model, whatever runs it. Safe to call from several threads."""
 
     @property
-    def description(self) -> model_file.Description: ...
+    def description(self) -> Description: ...
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """N×L shares (softmax) of N×S×S×3 uint8 RGB crops; S is `description.side`, N ≥ 1.
@@ -38,7 +38,7 @@ class Network(Protocol):
 class TorchNetwork:
     """Our own weights, on the CPU. Calls from several threads wait for one another."""
 
-    def __init__(self, network: nn.Module, description: model_file.Description) -> None:
+    def __init__(self, network: nn.Module, description: Description) -> None:
         self.description = description
         self._network = network
         self._lock = threading.Lock()  # batches are prepared in memory that calls share
@@ -46,12 +46,14 @@ class TorchNetwork:
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         import torch
 
-        from stages.training.validation import predict
+        from stages.training.validation import logits_of
 
         _check(crops, self.description.side)
         pictures = torch.from_numpy(crops).permute(0, 3, 1, 2)
         with self._lock:
-            logits = predict(self._network, pictures, self.description.recipe, torch.device("cpu"))
+            logits = logits_of(
+                self._network, pictures, self.description.recipe, torch.device("cpu")
+            )
         shares: NDArray[np.float32] = logits.softmax(1).numpy()
         return shares
 
@@ -72,7 +74,7 @@ class OnnxNetwork:
         options.log_severity_level = 4  # what it has to say comes as an exception
         # Threads that wait for the next call by spinning keep the face search from its core.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        failures = [one for one in vars(state).values() if _is_failure(one)]
+        failures = [kind for kind in vars(state).values() if _is_failure(kind)]
         try:
             self._session = onnxruntime.InferenceSession(
                 data, options, providers=["CPUExecutionProvider"]
@@ -95,13 +97,13 @@ class OnnxNetwork:
         """Raise ValueError where it takes or gives something else than crops and shares."""
         side, labels = self.description.side, len(self.description.labels)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        for one, name, kind, shape in (
+        for values, name, kind, shape in (
             (inputs, INPUT, "tensor(uint8)", [side, side, 3]),
             (outputs, OUTPUT, "tensor(float)", [labels]),
         ):
-            told = [(value.name, value.type, value.shape[1:]) for value in one]
-            if told != [(name, kind, shape)] or isinstance(one[0].shape[0], int):
-                raise ValueError(f"{name} should be {kind} of N×{shape}, it has {told}")
+            found = [(value.name, value.type, value.shape[1:]) for value in values]
+            if found != [(name, kind, shape)] or isinstance(values[0].shape[0], int):
+                raise ValueError(f"{name} should be {kind} of N×{shape}, it has {found}")
         answer = self(np.zeros((2, side, side, 3), np.uint8))
         if answer.shape != (2, labels) or not np.allclose(answer.sum(1), 1, atol=1e-3):
             raise ValueError("its answers are no shares of the labels")
@@ -114,20 +116,10 @@ def load(path: Path) -> Network:
     """
     if path.suffix.lower() == ".onnx":
         return OnnxNetwork(_bytes(path), path)
-    return TorchNetwork(*model_file.load(path))
 
+    from stages.model.weights import load_model  # imports torch
 
-def chosen(model: Path | None, processed: Path) -> Path:
-    """The model that a command was given, or the newest run of the processed folder."""
-    return newest(processed / "runs") if model in (None, Path()) else model
-
-
-def newest(runs: Path) -> Path:
-    """The folder of the run below `runs` whose best weights are newest; Trouble without one."""
-    found = sorted(runs.glob("*/best.safetensors"), key=lambda path: path.stat().st_mtime_ns)
-    if not found:
-        raise Trouble(f"{runs} holds no model: `make train` makes one, or give --model")
-    return found[-1].parent
+    return TorchNetwork(*load_model(path))
 
 
 def _check(crops: NDArray[np.uint8], side: int) -> None:
@@ -146,7 +138,7 @@ def _bytes(path: Path) -> bytes:
         ) from error
 
 
-def _description(data: bytes, path: Path) -> model_file.Description:
+def _description(data: bytes, path: Path) -> Description:
     """What the file says of itself, once it is known to need no other file and to end."""
     from google.protobuf.message import DecodeError
     from onnx import GraphProto, ModelProto, TensorProto
@@ -162,10 +154,10 @@ def _description(data: bytes, path: Path) -> model_file.Description:
             raise _trouble(path, "it refers to other files")
     if graphs != 1:
         raise _trouble(path, "it holds loops or branches")
-    told = {one.key: one.value for one in model.metadata_props}
-    if METADATA not in told:
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    if METADATA not in metadata:
         raise _trouble(path, "it does not say its labels")
-    return model_file.from_json(told[METADATA], path)
+    return from_json(metadata[METADATA], path)
 
 
 def _parts(message: Message) -> Iterator[Message]:
@@ -173,13 +165,13 @@ def _parts(message: Message) -> Iterator[Message]:
     yield message
     for field, value in message.ListFields():
         if field.message_type is not None:
-            for one in value if isinstance(value, Sequence) else [value]:
-                yield from _parts(one)
+            for part in value if isinstance(value, Sequence) else [value]:
+                yield from _parts(part)
 
 
 def _is_failure(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Exception)
 
 
-def _trouble(path: Path, what: str) -> Trouble:
-    return Trouble(f"{path} is no model that `make export` wrote ({what}): export it again")
+def _trouble(path: Path, reason: str) -> Trouble:
+    return Trouble(f"{path} is no model that `make export` wrote ({reason}): export it again")

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from pipeline.trouble import Trouble
-from stages.model import model_file
+from stages.model.description import Description, to_json
 from stages.model.networks import INPUT, METADATA, OUTPUT
-from stages.training.augment import NORMALIZATION, centre, resize_weights
+from stages.training.augment import NORMALIZATION, resize_weights
+from stages.training.augmentation import centre
 from stages.training.recipes import Recipe
 
-LARGEST = 2_000_000_000  # bytes; an ONNX file holds 2 GB
+ONNX_LIMIT = 2_000_000_000  # bytes that an ONNX file holds
 
 
 class Portable(nn.Module):
@@ -36,8 +37,8 @@ class Portable(nn.Module):
         super().__init__()
         self.network = network
         self.flip_test = recipe.flip_test
-        what = centre(side, recipe)
-        weights = resize_weights(what.top, what.height, side, recipe.input_size, what.whole)
+        middle = centre(side, recipe)
+        weights = resize_weights(middle.top, middle.height, side, recipe.input_size, middle.whole)
         mean, deviation = torch.tensor(NORMALIZATION[recipe.normalization])[..., None, None]
         self.register_buffer("resize", weights[0].clone())
         self.register_buffer("mean", mean.clone())
@@ -55,10 +56,10 @@ class Portable(nn.Module):
         return shares
 
 
-def program(network: nn.Module, description: model_file.Description) -> ExportedProgram:
+def program(network: nn.Module, description: Description) -> ExportedProgram:
     """The whole of it for any number of crops. Raises Trouble where torch cannot trace it."""
     recipe, side = description.recipe, description.side
-    if sum(value.nbytes for value in network.state_dict().values()) > LARGEST:
+    if sum(value.nbytes for value in network.state_dict().values()) > ONNX_LIMIT:
         raise Trouble(f"{recipe.model} is larger than the 2 GB that an ONNX file holds")
     example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
     whole = Portable(network, recipe, side).eval()
@@ -69,7 +70,7 @@ def program(network: nn.Module, description: model_file.Description) -> Exported
         raise _trouble(recipe, error) from error
 
 
-def onnx_bytes(traced: ExportedProgram, description: model_file.Description) -> bytes:
+def onnx_bytes(traced: ExportedProgram, description: Description) -> bytes:
     """An ONNX file: input `crops`, output `probabilities`, the description in its metadata.
 
     Raises Trouble where torch cannot write it as ONNX.
@@ -84,15 +85,15 @@ def onnx_bytes(traced: ExportedProgram, description: model_file.Description) -> 
         raise _trouble(description.recipe, error) from error
     assert exported is not None
     model = exported.model_proto
-    onnx.helper.set_model_props(model, {METADATA: model_file.to_json(description)})
+    onnx.helper.set_model_props(model, {METADATA: to_json(description)})
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
 
 
-def pt2_bytes(traced: ExportedProgram, description: model_file.Description) -> bytes:
+def pt2_bytes(traced: ExportedProgram, description: Description) -> bytes:
     """A .pt2 file; the description lies in it as an extra file."""
     whole = io.BytesIO()
-    torch.export.save(traced, whole, extra_files={METADATA: model_file.to_json(description)})
+    torch.export.save(traced, whole, extra_files={METADATA: to_json(description)})
     return whole.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""What a model says of labelled pictures, split by split."""
+"""A model's answers for labelled pictures, split by split."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from stages.predict.mistakes import Mistake, worst
 if TYPE_CHECKING:
     from stages.training.metrics import Metrics
 
-BATCH = 256  # pictures to one call of the network
+AT_ONCE = 256  # pictures in one call of the network
 
 
 @dataclass(frozen=True)
-class Asked:
+class LabelledPicture:
     """A labelled picture of a split; `refusal` is the reason why it must not be opened."""
 
     sample: Sample
@@ -34,8 +34,8 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Cut:
-    """A picture's side×side crop, or the reason why there is none.
+class CropCutter:
+    """Cuts a picture's side×side×3 uint8 crop, or gives the reason why there is none.
 
     Without a chain the picture is one of the data set's own crops.
     """
@@ -43,20 +43,20 @@ class Cut:
     side: int
     chain: Chain | None = None
 
-    def __call__(self, asked: Asked) -> Image | str:
+    def __call__(self, picture: LabelledPicture) -> Image | str:
         from pipeline.pictures import decode
 
-        if asked.refusal:
-            return asked.refusal
+        if picture.refusal:
+            return picture.refusal
         if self.chain is None:
-            return square(decode(asked.sample.file.read_bytes()), self.side)
-        crop = self.chain(asked.sample)[0]
+            return square(decode(picture.sample.file.read_bytes()), self.side)
+        crop = self.chain(picture.sample)[0]
         return crop.reason if crop.image is None else square(crop.image, self.side)
 
 
 @dataclass
 class Judged:
-    """Keys, true places and shares of the answered pictures; keys of the others by reason."""
+    """Answers of one split: keys, true classes, shares; and keys without an answer, by reason."""
 
     keys: list[str] = field(default_factory=list)
     classes: list[int] = field(default_factory=list)
@@ -65,21 +65,21 @@ class Judged:
     mistakes: list[Mistake] = field(default_factory=list)
 
     def add(self, batch: Sequence[tuple[Sample, Image]], network: Network) -> None:
-        """Answers for some crops; of the mistakes, the worst so far are kept."""
+        """Answer some crops; of the mistakes only the worst so far are kept."""
         labels = network.description.labels
         answers = network(np.stack([crop for _, crop in batch]))
         for (sample, crop), shares in zip(batch, answers, strict=True):
-            true, said = labels.index(sample.label), int(shares.argmax())
+            true, predicted = labels.index(sample.label), int(shares.argmax())
             self.keys.append(sample.key)
             self.classes.append(true)
             self.shares.append(shares)
-            if said != true:
-                share = float(shares[said])
-                self.mistakes.append(Mistake(sample.key, true, said, share, crop))
+            if predicted != true:
+                share = float(shares[predicted])
+                self.mistakes.append(Mistake(sample.key, true, predicted, share, crop))
         self.mistakes = worst(self.mistakes)
 
     def metrics(self, labels: Sequence[str]) -> Metrics:
-        """As the trainer's; there must be an answer."""
+        """The trainer's metrics of these answers; there must be one."""
         import torch
 
         from stages.training.metrics import measure
@@ -88,8 +88,8 @@ class Judged:
         return measure(torch.from_numpy(np.log(shares)), torch.tensor(self.classes), labels)
 
 
-def in_folder(folder: Path, follow_links: bool = False) -> list[Asked]:
-    """The pictures below a folder: a folder a label, or such folders in train, val and test.
+def in_folder(folder: Path, follow_links: bool = False) -> list[LabelledPicture]:
+    """The pictures below a folder: a folder for each label, or such folders in train, val and test.
 
     Of a divided set, train is left out where there is more. Raises Usage where labels and splits
     cannot be told apart.
@@ -99,32 +99,38 @@ def in_folder(folder: Path, follow_links: bool = False) -> list[Asked]:
     for line in listing.remarks():
         print(files.shown(line))
     found = [
-        Asked(Sample(one.key, one.label, Path(one.path)), split_of(one.key), one.refusal)
-        for one in listing.files
+        LabelledPicture(
+            Sample(file.key, file.label, Path(file.path)), split_of(file.key), file.refusal
+        )
+        for file in listing.files
     ]
-    splits = {one.split for one in found if one.split}
+    splits = {picture.split for picture in found if picture.split}
     wanted = splits - {"train"} or splits or {""}
-    return [replace(one, split=one.split or "all") for one in found if one.split in wanted]
+    return [
+        replace(picture, split=picture.split or "all")
+        for picture in found
+        if picture.split in wanted
+    ]
 
 
 def judge(
-    results: Iterable[tuple[Asked, Image | str | Exception]], network: Network
+    results: Iterable[tuple[LabelledPicture, Image | str | Exception]], network: Network
 ) -> dict[str, Judged]:
-    """Everything of each split; what failed has the reason "error", and a line is printed."""
+    """The answers of each split. What failed has the reason "error", and a line is printed."""
     judged: dict[str, Judged] = {}
     waiting: dict[str, list[tuple[Sample, Image]]] = {}
-    for asked, result in results:
-        of_split = judged.setdefault(asked.split, Judged())
+    for picture, result in results:
+        key, of_split = picture.sample.key, judged.setdefault(picture.split, Judged())
         if isinstance(result, Exception):
-            print(files.shown(f"{asked.sample.key}: {result!r}", but=""))
+            print(files.shown(f"{key}: {result!r}", but=""))
             result = "error"
         if isinstance(result, str):
-            of_split.unanswered.setdefault(result, []).append(asked.sample.key)
+            of_split.unanswered.setdefault(result, []).append(key)
             continue
-        batch = waiting.setdefault(asked.split, [])
-        batch.append((asked.sample, result))
-        if len(batch) == BATCH:
-            of_split.add(waiting.pop(asked.split), network)
+        batch = waiting.setdefault(picture.split, [])
+        batch.append((picture.sample, result))
+        if len(batch) == AT_ONCE:
+            of_split.add(waiting.pop(picture.split), network)
     for split, batch in waiting.items():
         judged[split].add(batch, network)
     return dict(sorted(judged.items()))

@@ -1,4 +1,4 @@
-"""The mistakes a model is surest of, for the eye."""
+"""The mistakes that a model is surest of, as a contact sheet."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ SIDE, STRIP = 128, 18  # pixels of a tile, and of the text in it
 
 @dataclass(frozen=True)
 class Mistake:
-    """A crop, the places of its true label and of the one it was given, and that one's share."""
+    """A crop with its true and its predicted class, and the predicted one's share."""
 
     key: str
     true: int
-    said: int
+    predicted: int
     share: float
     crop: Image
 
 
 def worst(mistakes: Sequence[Mistake]) -> list[Mistake]:
-    """The surest ones, as many as a sheet has use for."""
-    return sorted(mistakes, key=lambda one: (-one.share, one.key))[:KEPT]
+    """The surest mistakes first, as many as a sheet can show."""
+    return sorted(mistakes, key=lambda mistake: (-mistake.share, mistake.key))[:KEPT]
 
 
 def sheet(mistakes: Sequence[Mistake], labels: Sequence[str]) -> Image:
@@ -35,9 +35,9 @@ def sheet(mistakes: Sequence[Mistake], labels: Sequence[str]) -> Image:
     from stages.predict.drawing import contact_sheet
 
     rows: dict[str, list[Image]] = {}
-    for one in worst(mistakes):
-        name = f"{labels[one.true]}, said {labels[one.said]}"
-        rows.setdefault(name, []).append(_tile(one))
+    for mistake in worst(mistakes):
+        name = f"{labels[mistake.true]}, predicted {labels[mistake.predicted]}"
+        rows.setdefault(name, []).append(_tile(mistake))
     return contact_sheet(dict(list(rows.items())[:ROWS]), COLUMNS, SIDE)
 
 

@@ -8,29 +8,40 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.training.augment import apply, draw
+from stages.training.augment import apply
+from stages.training.augmentation import draw
 from stages.training.data import Crops
 from stages.training.distributed import World
 from stages.training.recipes import Recipe
 
-PICTURES, VALUES = 256, 4_000_000  # made ready at once, at most
+PICTURES, VALUES = 256, 4_000_000  # prepared at once, at most
 
 
 @dataclass(frozen=True)
-class Source:
+class BatchSource:
     """Crops to draw batches from: on the device where they fit, else in (mapped) memory."""
 
     pictures: Tensor
     classes: Tensor
     label_weights: Tensor
-    """One a label, inverse to its size, 1 on average over the pictures."""
+    """One a label, inverse to the label's size; 1 on average over the pictures."""
     device: torch.device
+
+    @classmethod
+    def of(cls, crops: Crops, labels: int, device: torch.device) -> BatchSource:
+        """Crops go to a GPU where they take at most half of its free memory."""
+        counts = torch.bincount(crops.classes, minlength=labels).clamp(min=1)
+        weights = len(crops) / (labels * counts.float())
+        pictures = crops.pictures
+        if device.type == "cuda" and pictures.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
+            pictures = pictures.to(device)
+        return cls(pictures, crops.classes, weights, device)
 
     def __len__(self) -> int:
         return len(self.classes)
 
     def take(self, places: Tensor) -> tuple[Tensor | Sequence[Tensor], Tensor]:
-        """Pictures and classes of some places, on the device; on a CPU nothing is copied."""
+        """Pictures and classes of some places, on the device. On a CPU nothing is copied."""
         classes = self.classes[places].to(self.device, non_blocking=True)
         if self.device.type == "cpu":
             return [self.pictures[place] for place in places.tolist()], classes
@@ -38,61 +49,47 @@ class Source:
             return self.pictures[places.to(self.device)], classes
         return self.pictures[places].pin_memory().to(self.device, non_blocking=True), classes
 
-    def order(self, recipe: Recipe, generator: torch.Generator) -> list[Tensor]:
+    def order(self, recipe: Recipe, rng: torch.Generator) -> list[Tensor]:
         """The places of an epoch's pictures, batch by batch."""
         count = len(self)
         if recipe.balance == "sampler":
             shares = self.label_weights[self.classes]
-            drawn = torch.multinomial(shares, count, True, generator=generator)
+            places = torch.multinomial(shares, count, True, generator=rng)
         else:
-            drawn = torch.randperm(count, generator=generator)
-        batches = list(torch.split(drawn, recipe.batch))
+            places = torch.randperm(count, generator=rng)
+        batches = list(torch.split(places, recipe.batch))
         if len(batches) > 1 and len(batches[-1]) == 1:  # batch norm cannot learn from one picture
             batches[-2:] = [torch.cat(batches[-2:])]
         return batches
 
 
-def prepared(
-    crops: Source,
-    batches: Sequence[Tensor],
-    recipe: Recipe,
-    generator: torch.Generator,
-    world: World,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """What the network sees of each batch, this process's part of it, and its classes.
+@dataclass(frozen=True)
+class Prefetch:
+    """Prepares batches for the network; several small ones at once.
 
-    Several small batches are made ready at once. A thread for it would fight the network's own
-    over the cores of a CPU; a GPU works on while the next ones are made ready.
+    No thread does it: on a CPU a thread would take cores from the network, and a GPU works on while
+    the next batches are prepared.
     """
-    together = max(1, min(PICTURES, VALUES // (3 * recipe.input_size**2)) // recipe.batch)
-    for at in range(0, len(batches), together):
-        yield from _prepare(crops, batches[at : at + together], recipe, generator, world)
 
+    source: BatchSource
+    recipe: Recipe
+    rng: torch.Generator
+    world: World
 
-def _prepare(
-    crops: Source,
-    batches: Sequence[Tensor],
-    recipe: Recipe,
-    generator: torch.Generator,
-    world: World,
-) -> list[tuple[Tensor, Tensor]]:
-    """Draw and do what is random to the pictures of some batches."""
-    places = torch.cat(list(batches))
-    what = draw(len(places), crops.pictures.shape[2], recipe, generator)
-    parts = torch.arange(len(places)).split([len(batch) for batch in batches])
-    mine = [part[world.part(len(part))] for part in parts]
-    here = torch.cat(mine)
-    pictures, classes = crops.take(places[here])
-    seen = apply(pictures, what[here].to(crops.device), recipe)
-    sizes = [len(part) for part in mine]
-    return list(zip(seen.split(sizes), classes.split(sizes), strict=True))
+    def __call__(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of each batch this process's part: N×3×S×S float32 for the network, and N classes."""
+        fitting = min(PICTURES, VALUES // (3 * self.recipe.input_size**2))
+        together = max(1, fitting // self.recipe.batch)
+        for start in range(0, len(batches), together):
+            yield from self._prepare(batches[start : start + together])
 
-
-def source(crops: Crops, labels: int, device: torch.device) -> Source:
-    """The crops, on a GPU where they take at most half of its free memory."""
-    counts = torch.bincount(crops.classes, minlength=labels).clamp(min=1)
-    weights = len(crops) / (labels * counts.float())
-    pictures = crops.pictures
-    if device.type == "cuda" and pictures.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
-        pictures = pictures.to(device)
-    return Source(pictures, crops.classes, weights, device)
+    def _prepare(self, batches: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        places = torch.cat(list(batches))
+        augmentation = draw(len(places), self.source.pictures.shape[2], self.recipe, self.rng)
+        parts = torch.arange(len(places)).split([len(batch) for batch in batches])
+        mine = [part[self.world.part(len(part))] for part in parts]
+        here = torch.cat(mine)
+        pictures, classes = self.source.take(places[here])
+        seen = apply(pictures, augmentation[here].to(self.source.device), self.recipe)
+        sizes = [len(part) for part in mine]
+        return list(zip(seen.split(sizes), classes.split(sizes), strict=True))

@@ -22,8 +22,9 @@ SIDE = 128  # pixels; crops of several sizes are brought to this
 
 @dataclass(frozen=True)
 class Crops:
-    """N×3×S×S uint8 pictures, the colours of a pixel side by side in memory (channels last), which
-    cutting is fastest with; N int64 classes, and the sample each came from.
+    """N×3×S×S uint8 pictures, N int64 classes, and the sample that each came from.
+
+    Pictures are channels last (a pixel's colours lie together): cutting is fastest so.
     """
 
     pictures: Tensor
@@ -41,13 +42,13 @@ class Crops:
         )
 
 
-def load(
+def load_crops(
     samples: Sequence[Sample], labels: Sequence[str], side: int = 0, cache: Path | None = None
 ) -> Crops:
-    """The pictures of some samples, side×side pixels (0: their own size, see `_shape`).
+    """The pictures of some samples at side×side pixels; 0 leaves squares of one size as they are.
 
-    `cache` names a file that keeps them for the next time; it is mapped, not read, so a set may
-    be larger than memory. (A private mapping would count as memory: this one is shared.)
+    `cache` names a file that keeps them for the next time. It is mapped, not read, so a set may be
+    larger than memory. (A private mapping would count as memory: this one is shared.)
     """
     classes = torch.tensor([labels.index(sample.label) for sample in samples], dtype=torch.int64)
     if cache is None:
@@ -61,11 +62,11 @@ def load(
 
 
 def _keep(cache: Path, samples: Sequence[Sample], side: int) -> None:
-    """Decode into a mapped file, complete before it has its name; those of older data go."""
+    """Decode into a mapped file, which is complete before it has its name; delete older data's."""
     cache.parent.mkdir(parents=True, exist_ok=True)
-    data = cache.name.rsplit("-", 1)[-1]
+    fingerprint = cache.name.rsplit("-", 1)[-1]
     for old in cache.parent.glob("*.npy"):
-        if not old.name.endswith(data):
+        if not old.name.endswith(fingerprint):
             old.unlink()
     beside = cache.with_name(f".new-{cache.name}")
     pictures = np.lib.format.open_memmap(beside, "w+", np.uint8, _shape(samples, side))
@@ -75,7 +76,7 @@ def _keep(cache: Path, samples: Sequence[Sample], side: int) -> None:
 
 
 def _shape(samples: Sequence[Sample], side: int) -> tuple[int, int, int, int]:
-    """N×S×S×3: the side asked for, or that of crops that all are squares of one size, or SIDE."""
+    """N×S×S×3. S is `side`; where that is 0, the side of squares of one size, else SIDE."""
     if side:
         return len(samples), side, side, 3
     sizes = set()
@@ -98,6 +99,6 @@ def _fill(pictures: NDArray[np.uint8], samples: Sequence[Sample]) -> None:
 
 
 def stack(images: Sequence[Image], side: int) -> Tensor:
-    """Crops as N×3×S×S uint8, brought to the side that the training crops had."""
+    """Crops as N×3×S×S uint8, resized to the training crops' side."""
     squares = np.stack([square(image, side) for image in images])
     return torch.from_numpy(squares).permute(0, 3, 1, 2)

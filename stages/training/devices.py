@@ -6,14 +6,14 @@ import torch
 
 
 def device_of(name: str) -> torch.device:
-    """The device asked for; "auto" is the GPU where there is one, else the CPU."""
+    """The device of that name; "auto" is the GPU where there is one, else the CPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
 
 
-def spoken(device: torch.device) -> str:
-    """The device, for a person."""
+def device_name(device: torch.device) -> str:
+    """The device, as messages name it."""
     if device.type == "cuda":
         return f"GPU ({torch.cuda.get_device_name(device)})"
     return f"CPU ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)

@@ -1,4 +1,4 @@
-"""Several processes as one: `torchrun -m pipeline train` starts them, each takes its share."""
+"""Training in several processes: `torchrun -m pipeline train` starts them, each takes its share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class World:
-    """The place of this process among all; alone where torchrun did not start it."""
+    """The place of this process among all; the only one where torchrun did not start it."""
 
     rank: int = 0
     size: int = 1
@@ -26,7 +26,7 @@ class World:
         return self.rank == 0
 
     def part(self, count: int) -> slice:
-        """The share of this process in `count` things in a row."""
+        """The share that this process has of `count` things in a row."""
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
     def sum(self, value: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class World:
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:
-        """The first process does this before the others begin it."""
+        """The first process does this before the others begin."""
         if self.size > 1 and not self.writes:
             dist.barrier()
         yield
@@ -50,6 +50,9 @@ class World:
             return network
         network = share_batch_norm(network)
         return nn.parallel.DistributedDataParallel(network)
+
+
+ONE_PROCESS = World()
 
 
 @contextmanager
@@ -67,34 +70,20 @@ def joined(device: str) -> Iterator[World]:
         dist.destroy_process_group()
 
 
-class SumOver(torch.autograd.Function):
-    """The sum of a tensor over all processes, for gradients too."""
-
-    @staticmethod
-    def forward(context: object, value: Tensor) -> Tensor:
-        total = value.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(context: object, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total
-
-
 class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch norm over the pictures of all processes; torch's own exists for GPUs only."""
+    """Batch norm over all processes' pictures, on a CPU; torch's SyncBatchNorm needs a GPU."""
 
     def forward(self, input: Tensor) -> Tensor:
+        from torch.distributed.nn.functional import all_reduce  # it sums gradients too
+
         if not self.training:
             return super().forward(input)
         count = torch.full((1,), input.numel() / input.shape[1], dtype=input.dtype)
         parts = torch.cat([input.sum((0, 2, 3)), count])
-        total = SumOver.apply(parts)
+        total = all_reduce(parts)
         mean = total[:-1] / total[-1]
         away = input - mean[None, :, None, None]
-        variance = SumOver.apply(away.square().sum((0, 2, 3))) / total[-1]
+        variance = all_reduce(away.square().sum((0, 2, 3))) / total[-1]
         with torch.no_grad():
             self._remember(mean, variance * total[-1] / (total[-1] - 1))
         scaled: Tensor = away * torch.rsqrt(variance + self.eps)[None, :, None, None]
@@ -110,7 +99,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
 
 def share_batch_norm(network: nn.Module) -> nn.Module:
-    """The network with batch norm that sees all processes' pictures."""
+    """The network with batch norm over the pictures of all processes."""
     if next(network.parameters()).is_cuda:
         shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return shared

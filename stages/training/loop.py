@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import math
 import time
@@ -16,42 +17,63 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from pipeline.trouble import Trouble, Usage
-from stages.training.batches import Source, prepared, source
+from stages.training.batches import BatchSource, Prefetch
 from stages.training.data import Crops
 from stages.training.devices import autocast
-from stages.training.distributed import World
+from stages.training.distributed import ONE_PROCESS, World
 from stages.training.models import build, freeze, train_mode
+from stages.training.optimizer import learning_rate, optimizer_of
 from stages.training.recipes import Recipe
-from stages.training.steps import learning_rate, optimizer_of
 from stages.training.validation import Validation
 
+EXPLODED = 10  # times the loss of a guess: a loss so high in training means a rate too high
+
 Numbers = dict[str, Any]
+"""What is known of an epoch: its number, losses and accuracies, learning rate and seconds."""
+
+
+@dataclass
+class State:
+    """All that changes during training; `epoch` counts the finished ones."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    rng: torch.Generator
+    epoch: int = 0
+    best: Numbers = field(default_factory=dict)
 
 
 class Record(Protocol):
     """Keeps what a training run leaves behind."""
 
+    shows_progress: bool
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the user wants the run to end after this epoch."""
+        ...
+
     def start(self, state: State, train: Crops, recipe: Recipe) -> None:
         """Bring the state to where an interrupted run was, if there is one to go on from."""
         ...
 
-    def epoch(self, state: State, numbers: Numbers, better: bool) -> None: ...
-
-    @property
-    def asked(self) -> bool:
-        """Whether the user wants the run to end after this epoch."""
+    def epoch(self, state: State, numbers: Numbers, better: bool) -> None:
+        """Keep an epoch; `better`: no earlier one of this run was as good on validation."""
         ...
 
 
-@dataclass
-class State:
-    """All that changes during training; `epoch` counts finished ones."""
+class NoRecord:
+    """Keeps nothing."""
 
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    generator: torch.Generator
-    epoch: int = 0
-    best: Numbers = field(default_factory=dict)
+    shows_progress = False
+    stop_requested = False
+
+    def start(self, state: State, train: Crops, recipe: Recipe) -> None: ...
+
+    def epoch(self, state: State, numbers: Numbers, better: bool) -> None: ...
+
+
+NO_RECORD = NoRecord()
 
 
 def fit(
@@ -61,81 +83,92 @@ def fit(
     val: Crops | None,
     labels: Sequence[str],
     device: torch.device,
-    record: Record | None = None,
-    world: World | None = None,
+    record: Record = NO_RECORD,
+    world: World = ONE_PROCESS,
 ) -> State:
     """Train a network on `train`; `val`, if given, says which epoch was the best.
 
-    Raises Trouble where the loss overflows.
+    Raises Trouble where a loss is no longer finite, Usage where the network cannot take the
+    recipe's pictures or batches.
     """
-    world = world or World()
-    torch.manual_seed(seed)
-    _keep_pages()
-    torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
-    network = build(recipe, len(labels)).to(device)
-    if device.type == "cuda":  # its convolutions want the colours of a pixel side by side
-        network = network.to(memory_format=torch.channels_last)
-    _try_out(network, recipe, device)
-    state = State(network, optimizer_of(recipe, network), torch.Generator().manual_seed(seed))
-    if record:
-        record.start(state, train, recipe)
-    model, crops = world.prepare(network), source(train, len(labels), device)
+    # Set up.
+    state = _first_state(recipe, seed, len(labels), device)
+    record.start(state, train, recipe)
+    source = BatchSource.of(train, len(labels), device)
+    prefetch = Prefetch(source, recipe, state.rng, world)
     validate = Validation(val, recipe, device, world) if val else None
-    frozen = recipe.freeze
-    bar = tqdm(
-        total=recipe.epochs * len(train),
-        initial=state.epoch * len(train),
-        desc="train",
-        unit=" pictures",
-        dynamic_ncols=True,
-        disable=not (record and world.writes),
-    )
+    model, frozen = world.prepare(state.network), recipe.freeze
+    bar = _bar(recipe, len(train), state.epoch, shown=record.shows_progress and world.writes)
+    warned = False
     while state.epoch < recipe.epochs:
+        # Epoch.
         began = time.monotonic()
         if frozen and 0 < recipe.unfreeze_at <= state.epoch + 1:
-            frozen = freeze(network, recipe, frozen=False)
-            model = world.prepare(network)
-        train_mode(network)
-        trainloss, trainacc, rate = _epoch(model, state, crops, recipe, world, bar)
+            frozen = freeze(state.network, recipe, frozen=False)
+            model = world.prepare(state.network)
+        train_mode(state.network)
+        numbers = _epoch(model, state, prefetch, bar)
         state.epoch += 1
-        numbers = {
-            "epoch": state.epoch,
-            "data/trainloss": trainloss,
-            "data/trainacc": trainacc,
-            **(validate(network) if validate else {}),
-            "lr": rate,
-            "seconds": round(time.monotonic() - began, 4),
-        }
+
+        # Judge.
+        if validate:
+            numbers |= validate(state.network)
+        numbers["seconds"] = round(time.monotonic() - began, 4)
+        _require_finite(numbers)
+        if not warned and numbers["data/trainloss"] > EXPLODED * math.log(len(labels)):
+            warned = True
+            _warn(numbers, len(labels), world)
         better = val is not None and (not state.best or _rank(numbers) > _rank(state.best))
         if better:
             state.best = numbers
-        if record and world.writes:
+
+        # Keep.
+        if world.writes:
             record.epoch(state, numbers, better)
-        said = {"epoch": str(state.epoch), "loss": f"{trainloss:.3f}"}
-        bar.set_postfix(said | _spoken(numbers, state.best))
+        bar.set_postfix(_progress(numbers, state.best))
         if recipe.patience and val and state.epoch - state.best["epoch"] >= recipe.patience:
             break
-        asked = record is not None and record.asked
-        if world.sum(torch.tensor(float(asked), device=device)) > 0:
+        if world.sum(torch.tensor(float(record.stop_requested), device=device)) > 0:
             break
     bar.close()
     return state
 
 
-def _epoch(
-    model: nn.Module, state: State, crops: Source, recipe: Recipe, world: World, bar: tqdm[Any]
-) -> tuple[float, float, float]:
-    """Train on each picture once: loss and accuracy a picture, and the last learning rate."""
-    total = torch.zeros(2, device=crops.device)
-    batches = crops.order(recipe, state.generator)
-    ready = prepared(crops, batches, recipe, state.generator, world)
-    for step, (batch, (seen, target)) in enumerate(zip(batches, ready, strict=True)):
+def _first_state(recipe: Recipe, seed: int, labels: int, device: torch.device) -> State:
+    """A network with first weights on the device, its optimizer and its random numbers."""
+    torch.manual_seed(seed)
+    _keep_pages()
+    torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
+    network = build(recipe, labels).to(device)
+    if device.type == "cuda":  # its convolutions want the colours of a pixel side by side
+        network = network.to(memory_format=torch.channels_last)
+    _try_out(network, recipe, device)
+    return State(network, optimizer_of(recipe, network), torch.Generator().manual_seed(seed))
+
+
+def _bar(recipe: Recipe, count: int, epoch: int, shown: bool) -> tqdm[Any]:
+    return tqdm(
+        total=recipe.epochs * count,
+        initial=epoch * count,
+        desc="train",
+        unit=" pictures",
+        dynamic_ncols=True,
+        disable=not shown,
+    )
+
+
+def _epoch(model: nn.Module, state: State, prefetch: Prefetch, bar: tqdm[Any]) -> Numbers:
+    """Train on each picture once: loss and accuracy of a picture, and the last learning rate."""
+    source, recipe, world = prefetch.source, prefetch.recipe, prefetch.world
+    total = torch.zeros(2, device=source.device)
+    batches = source.order(recipe, state.rng)
+    for step, (batch, (seen, target)) in enumerate(zip(batches, prefetch(batches), strict=True)):
         rate = learning_rate(recipe, state.epoch, state.epoch + step / len(batches))
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        with autocast(crops.device):
+        with autocast(source.device):
             logits = model(seen).float()
-        losses = _losses(logits, target, crops, recipe)
+        losses = _losses(logits, target, source, recipe)
         state.optimizer.zero_grad(set_to_none=True)
         (losses.sum() * world.size / len(batch)).backward()
         state.optimizer.step()
@@ -143,15 +176,18 @@ def _epoch(
         right = (answers.argmax(1) == target).sum()
         total += torch.stack([losses.detach().sum(), right])
         bar.update(len(batch))
-    loss, accuracy = (world.sum(total) / len(crops)).tolist()
-    if not math.isfinite(loss):
-        raise Trouble(f"the loss is no longer finite in epoch {state.epoch + 1}: lower --lr")
-    return loss, accuracy, rate
+    loss, accuracy = (world.sum(total) / len(source)).tolist()
+    return {
+        "epoch": state.epoch + 1,
+        "data/trainloss": loss,
+        "data/trainacc": accuracy,
+        "lr": rate,
+    }
 
 
-def _losses(logits: Tensor, target: Tensor, crops: Source, recipe: Recipe) -> Tensor:
+def _losses(logits: Tensor, target: Tensor, source: BatchSource, recipe: Recipe) -> Tensor:
     """Cross entropy of each picture; of a committee (N×members×labels) the mean over members."""
-    weight = crops.label_weights.to(logits.device) if recipe.balance == "weights" else None
+    weight = source.label_weights.to(logits.device) if recipe.balance == "weights" else None
     if logits.ndim == 3:
         logits, target = logits.mT, target[:, None].expand(-1, logits.shape[1])
     smoothing = recipe.label_smoothing
@@ -161,9 +197,24 @@ def _losses(logits: Tensor, target: Tensor, crops: Source, recipe: Recipe) -> Te
     return losses.mean(1) if losses.ndim == 2 else losses
 
 
+def _require_finite(numbers: Numbers) -> None:
+    """Raise Trouble where a loss is infinite or no number."""
+    for tag, kind in (("data/trainloss", "the loss"), ("data/valloss", "the validation loss")):
+        if not math.isfinite(numbers.get(tag, 0.0)):
+            raise Trouble(f"{kind} is no longer finite in epoch {numbers['epoch']}: lower --lr")
+
+
+def _warn(numbers: Numbers, labels: int, world: World) -> None:
+    if world.writes:
+        print(
+            f"train: the loss was {numbers['data/trainloss']:,.1f} in epoch {numbers['epoch']} (a "
+            f"guess has {math.log(labels):.1f}): training explodes; stop it and lower --lr"
+        )
+
+
 def _keep_pages() -> None:
-    """Have glibc keep freed memory: each batch needs the same again, and fresh pages cost a third
-    of the time. The numbers are M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h.
+    """Have glibc keep freed memory: each batch needs it again, and fresh pages cost a third of the
+    time. The numbers are M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h.
     """
     with suppress(AttributeError, OSError):
         libc = ctypes.CDLL("libc.so.6")
@@ -171,21 +222,37 @@ def _keep_pages() -> None:
         libc.mallopt(-1, (1 << 31) - 1)
 
 
-@torch.inference_mode()
 def _try_out(network: nn.Module, recipe: Recipe, device: torch.device) -> None:
-    """Raise Usage where the network cannot take pictures of the recipe's size."""
+    """Raise Usage where the network cannot take the recipe's pictures, or a batch of one."""
     size = recipe.input_size
+    picture = torch.zeros(1, 3, size, size, device=device)
     try:
-        network.eval()(torch.zeros(1, 3, size, size, device=device))
+        with torch.inference_mode():
+            network.eval()(picture)
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0]
         raise Usage(f"{recipe.model} cannot take --input-size {size} ({first})") from error
+    if recipe.batch > 1:
+        return
+    try:
+        with torch.random.fork_rng(), torch.no_grad():  # dropout draws numbers
+            other = copy.deepcopy(network)
+            train_mode(other)
+            other(picture)
+    except ValueError as error:
+        raise Usage(
+            f"--batch 1 is too few for {recipe.model}: its batch norm compares the pictures of a "
+            "batch; give --batch 2 or more"
+        ) from error
 
 
 def _rank(numbers: Numbers) -> tuple[float, float]:
     return numbers["data/valacc"], -numbers["data/valloss"]
 
 
-def _spoken(numbers: Numbers, best: Numbers) -> dict[str, str]:
-    said = {"val": numbers, "best": best}
-    return {name: f"{one['data/valacc']:.1%}" for name, one in said.items() if "data/valacc" in one}
+def _progress(numbers: Numbers, best: Numbers) -> dict[str, str]:
+    shown = {"epoch": str(numbers["epoch"]), "loss": f"{numbers['data/trainloss']:.3f}"}
+    for name, row in (("val", numbers), ("best", best)):
+        if "data/valacc" in row:
+            shown[name] = f"{row['data/valacc']:.1%}"
+    return shown

@@ -1,11 +1,13 @@
-"""How a model is trained, as presets. Imports no torch."""
+"""How a model is trained, and presets of it. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
-LARGEST = 100_000  # of any count or size
+from pipeline.trouble import Usage
+
+UPPER_LIMIT = 100_000  # of any count or size
 
 
 @dataclass(frozen=True)
@@ -72,22 +74,22 @@ class Recipe:
     """Average the answers for a picture and its mirror image in validation and prediction."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what no training could make sense of."""
+        """Raise Usage for values that no training can use."""
         for name in ("epochs", "batch", "input_size", "step_epochs"):
-            if not 1 <= getattr(self, name) <= LARGEST:
-                raise ValueError(f"{name} must be 1 to {LARGEST:,}")
+            if not 1 <= getattr(self, name) <= UPPER_LIMIT:
+                raise Usage(f"{name} must be 1 to {UPPER_LIMIT:,}")
         for name in ("patience", "unfreeze_at", "head_hidden", "side", "rotate", "blur"):
-            if not 0 <= getattr(self, name) <= LARGEST:
-                raise ValueError(f"{name} must be 0 to {LARGEST:,}")
+            if not 0 <= getattr(self, name) <= UPPER_LIMIT:
+                raise Usage(f"{name} must be 0 to {UPPER_LIMIT:,}")
         for name in ("flip", "erase", "colour", "label_smoothing", "weight_decay", "step_gamma"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be 0 to 1")
+                raise Usage(f"{name} must be 0 to 1")
         if not 0 < self.crop_min <= 1 or not self.lr > 0 or not 0 <= self.momentum < 1:
-            raise ValueError("crop_min must be over 0 to 1, lr over 0, momentum 0 to under 1")
-        if not self.input_size <= self.resize <= LARGEST:
-            raise ValueError(f"resize must be input_size ({self.input_size}) or more")
+            raise Usage("crop_min must be over 0 to 1, lr over 0, momentum 0 to under 1")
+        if not self.input_size <= self.resize <= UPPER_LIMIT:
+            raise Usage(f"resize must be input_size ({self.input_size}) or more")
         if self.nesterov and self.optimizer == "sgd" and not self.momentum:
-            raise ValueError("nesterov needs a momentum")
+            raise Usage("nesterov needs a momentum")
 
 
 # What the published loops have in common: nothing but a random crop and a mirror image.

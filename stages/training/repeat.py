@@ -4,74 +4,100 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pipeline import files
-from pipeline.context import Context
 from pipeline.files import digest
 from pipeline.sample import Sample
 from pipeline.tables import csv_text
 from pipeline.trouble import Usage
 from stages.training.data import Crops
-from stages.training.devices import device_of, spoken
 from stages.training.loop import fit
-from stages.training.metrics import measure, spread, table
-from stages.training.sets import load_sets
-from stages.training.validation import predict
-
-if TYPE_CHECKING:
-    from stages.commands.train import Train
+from stages.training.metrics import measure, table
+from stages.training.recipes import Recipe
+from stages.training.validation import logits_of
 
 
-def repeat(train: Train, context: Context) -> int:
-    """Train without choosing an epoch by what is measured: the last weights count.
+@dataclass(frozen=True)
+class Repeats:
+    """How often to train: on each of `folds` folds (0: on train, judged by val), with each seed."""
 
-    With folds, each picture is judged by a model that never saw its group; without, `val` is.
-    Writes processed/runs/<name>-folds/ (or -seeds): predictions.csv and evaluation.json.
+    folds: int
+    seeds: range
+    group_by: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Logits (N×L, the mean over seeds) of the crops at `places`, and each training's accuracy."""
+
+    crops: Crops
+    places: list[int]
+    logits: Tensor
+    accuracies: list[float]
+
+
+def repeat(
+    sets: Mapping[str, Crops],
+    labels: Sequence[str],
+    recipe: Recipe,
+    device: torch.device,
+    repeats: Repeats,
+) -> Judgement:
+    """Train once for each seed and fold, and judge the last weights on the pictures left out.
+
+    No epoch is chosen by what is measured. With folds, each picture is judged by a model that
+    never saw its group. Raises Usage where the groups do not fill the folds.
     """
-    device = device_of(train.device)
-    print(f"train: {train.model}, recipe {train.recipe}, on {spoken(device)}")
-    sets, labels = load_sets(context, context.ledger.fingerprint("split"), train.side)
-    if train.folds:
+    if repeats.folds:
         crops = _together([sets[name] for name in ("train", "val") if name in sets])
-        parts = folds(crops.samples, train.folds, train.group_by)
+        parts = folds(crops.samples, repeats.folds, repeats.group_by)
     else:
         crops = _together([sets["train"], sets["val"]])
         parts = [list(range(len(sets["train"]), len(crops)))]
     accuracies, total = [], torch.zeros(len(crops), len(labels))
-    for seed in range(train.seed, train.seed + train.seeds):
-        logits = torch.zeros(len(crops), len(labels))
+    for seed in repeats.seeds:
         for number, part in enumerate(parts):
             rest = sorted(set(range(len(crops))) - set(part))
-            state = fit(train.as_recipe(), seed, crops.take(rest), None, labels, device)
-            held = crops.take(part)
-            logits[part] = predict(state.network, held.pictures, train.as_recipe(), device)
-            right = (logits[part].argmax(1) == held.classes).float().mean().item()
-            accuracies.append(right)
-            print(f"seed {seed}, fold {number + 1} of {len(parts)}: {right:.1%} of {len(part):,}")
-        total += logits
-    judged = sorted(place for part in parts for place in part)
-    metrics = measure(total[judged] / train.seeds, crops.classes[judged], labels)
-    middle = spread(accuracies)
-    print(f"{middle['mean']:.1%} ± {middle['deviation']:.1%} over {len(accuracies)} trainings")
-    print(f"averaged over seeds: {table(metrics)}" if train.seeds > 1 else table(metrics))
-    folder = (
-        context.processed
-        / "runs"
-        / f"{train.name or train.recipe}-{'folds' if train.folds else 'seeds'}"
+            state = fit(recipe, seed, crops.take(rest), None, labels, device)
+            held_out = crops.take(part)
+            logits = logits_of(state.network, held_out.pictures, recipe, device)
+            accuracies.append((logits.argmax(1) == held_out.classes).float().mean().item())
+            total[part] += logits
+            print(
+                f"seed {seed}, fold {number + 1} of {len(parts)}: {accuracies[-1]:.1%} of "
+                f"{len(part):,}"
+            )
+    places = sorted(place for part in parts for place in part)
+    return Judgement(crops, places, total[places] / len(repeats.seeds), accuracies)
+
+
+def report(judgement: Judgement, labels: Sequence[str], settings: Any, folder: Path) -> None:
+    """Print the figures; write them as evaluation.json, and every answer as predictions.csv."""
+    classes = judgement.crops.classes[judgement.places]
+    metrics = measure(judgement.logits, classes, labels)
+    accuracies = judgement.accuracies
+    spread = {
+        "mean": mean(accuracies),
+        "deviation": stdev(accuracies) if len(accuracies) > 1 else 0.0,
+        "values": accuracies,
+    }
+    print(
+        f"{spread['mean']:.1%} ± {spread['deviation']:.1%} (standard deviation) over "
+        f"{len(accuracies)} trainings"
     )
-    files.write(
-        folder / "predictions.csv", _predictions(crops, judged, total / train.seeds, labels)
-    )
-    said = {"settings": asdict(train), "accuracy": middle, "together": asdict(metrics)}
-    files.write(folder / "evaluation.json", json.dumps(said, indent=2))
+    print(f"all together, averaged over seeds: {table(metrics)}")
+    files.write(folder / "predictions.csv", _predictions(judgement, labels))
+    figures = {"settings": settings, "accuracy": spread, "together": asdict(metrics)}
+    files.write(folder / "evaluation.json", json.dumps(figures, indent=2))
     print(f"every answer: {folder / 'predictions.csv'}")
-    return 0
 
 
 def folds(samples: Sequence[Sample], count: int, group_by: str) -> list[list[int]]:
@@ -107,16 +133,18 @@ def _together(parts: Sequence[Crops]) -> Crops:
     )
 
 
-def _predictions(crops: Crops, places: Sequence[int], logits: Tensor, labels: Sequence[str]) -> str:
+def _predictions(judgement: Judgement, labels: Sequence[str]) -> str:
     header = ["file", "label", "predicted", *(f"p_{label}" for label in labels)]
-    shares = logits.softmax(1).tolist()
+    crops = judgement.crops
     rows = (
         [
             crops.samples[place].key,
             labels[int(crops.classes[place])],
-            labels[shares[place].index(max(shares[place]))],
-            *(f"{share:.4f}" for share in shares[place]),
+            labels[shares.index(max(shares))],
+            *(f"{share:.4f}" for share in shares),
         ]
-        for place in places
+        for place, shares in zip(
+            judgement.places, judgement.logits.softmax(1).tolist(), strict=True
+        )
     )
     return csv_text(header, rows)

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-from pipeline.context import Context
+from collections.abc import Iterable
+from pathlib import Path
+
 from pipeline.sample import Sample
 from pipeline.trouble import Trouble
-from stages.training.data import Crops, load
+from stages.training.data import Crops, load_crops
 
 
-def load_sets(context: Context, fingerprint: str, side: int) -> tuple[dict[str, Crops], list[str]]:
-    """The crops of each split that has any, and the labels, sorted by name."""
-    samples: dict[str, list[Sample]] = {}
-    for sample in context.ledger.samples("split", context.processed):
-        split = sample.file.relative_to(context.processed / "dataset").parts[0]
-        samples.setdefault(split, []).append(sample)
-    labels = sorted({sample.label for sample in samples.get("train", [])})
+def load_sets(
+    samples: Iterable[Sample], dataset: Path, cache: Path, fingerprint: str, side: int
+) -> tuple[dict[str, Crops], list[str]]:
+    """The crops of each split that has any, and the labels, sorted by name.
+
+    The samples' files lie in `dataset`/<split>/<label>/; `cache` is a folder for arrays of decoded
+    crops, named by `fingerprint`, that of the data set. Raises Trouble for fewer than two labels,
+    and for a label that has no pictures to train on.
+    """
+    by_split: dict[str, list[Sample]] = {}
+    for sample in samples:
+        split = sample.file.relative_to(dataset).parts[0]
+        by_split.setdefault(split, []).append(sample)
+    labels = sorted({sample.label for sample in by_split.get("train", [])})
     if len(labels) < 2:
         raise Trouble(
-            f"{context.processed / 'dataset'} holds {len(labels)} label(s) to train on, two are "
+            f"{dataset} holds {len(labels)} label(s) to train on, two are "
             "needed: add pictures of another, and see `make status` for what was dropped"
         )
-    for sample in samples.get("val", []) + samples.get("test", []):
+    for sample in by_split.get("val", []) + by_split.get("test", []):
         if sample.label not in labels:
             raise Trouble(f"{sample.key}: label {sample.label!r} has no pictures to train on")
-    cache = context.processed / "cache"
     sets = {
-        split: load(members, labels, side, cache / f"{split}-{side}px-{fingerprint}.npy")
-        for split, members in samples.items()
+        split: load_crops(members, labels, side, cache / f"{split}-{side}px-{fingerprint}.npy")
+        for split, members in by_split.items()
     }
     return sets, labels
+
+
+def counts(crops: Crops, labels: list[str]) -> dict[str, int]:
+    """Pictures by label."""
+    return {label: int((crops.classes == place).sum()) for place, label in enumerate(labels)}

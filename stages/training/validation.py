@@ -1,4 +1,4 @@
-"""A network's answers where nothing is random: for validation, evaluation and prediction."""
+"""A network's logits, nothing random about them: for validation, evaluation and prediction."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.training.augment import apply, centre
+from stages.training.augment import apply
+from stages.training.augmentation import centre
 from stages.training.data import Crops
 from stages.training.devices import autocast
 from stages.training.distributed import World
 from stages.training.recipes import Recipe
 
 KEPT = 64_000_000  # values of prepared pictures held through all epochs, at most
+BATCH = 512  # pictures that a network answers at once
 
 
-def predict(network: nn.Module, pictures: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
-    """N×labels logits (on the CPU) of N×3×S×S uint8 crops, in batches."""
-    return _answers(network, _centred(pictures, recipe, device), recipe)
+def logits_of(network: nn.Module, pictures: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
+    """N×labels float32 logits (on the CPU) of N×3×S×S uint8 crops."""
+    return _logits(network, _centred(pictures, recipe, device), recipe)
 
 
 def _centred(pictures: Tensor, recipe: Recipe, device: torch.device) -> Iterator[Tensor]:
-    """Batches of crops as the network sees them, nothing about them random."""
-    what = centre(pictures.shape[2], recipe).to(device)
-    return (apply(part.to(device), what, recipe) for part in pictures.split(512))
+    """Batches of crops as the network sees them."""
+    middle = centre(pictures.shape[2], recipe).to(device)
+    return (apply(part.to(device), middle, recipe) for part in pictures.split(BATCH))
 
 
 @torch.inference_mode()
-def _answers(network: nn.Module, batches: Iterable[Tensor], recipe: Recipe) -> Tensor:
+def _logits(network: nn.Module, batches: Iterable[Tensor], recipe: Recipe) -> Tensor:
     network.eval()
     parts = []
     for batch in batches:
@@ -42,10 +44,10 @@ def _answers(network: nn.Module, batches: Iterable[Tensor], recipe: Recipe) -> T
 
 
 class Validation:
-    """Judges a network by pictures that it is not trained on, epoch by epoch the same."""
+    """Judges a network on pictures that it is not trained on."""
 
     def __init__(self, val: Crops, recipe: Recipe, device: torch.device, world: World) -> None:
-        """Prepares this process's part of `val`, once if that is not too much to keep."""
+        """Prepares this process's part of `val`; only once where that is not too much to keep."""
         mine = world.part(len(val))
         self._count, self._classes = len(val), val.classes[mine]
         self._recipe, self._device, self._world = recipe, device, world
@@ -60,7 +62,7 @@ class Validation:
         """Mean loss and accuracy over all of `val`."""
         total = torch.zeros(2, dtype=torch.float64, device=self._device)
         if len(self._classes):
-            logits = _answers(network, self._kept or self._batches(), self._recipe)
+            logits = _logits(network, self._kept or self._batches(), self._recipe)
             loss = F.cross_entropy(logits, self._classes, reduction="sum").double()
             right = (logits.argmax(1) == self._classes).sum().double()
             total += torch.stack([loss, right]).to(self._device)

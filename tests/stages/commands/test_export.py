@@ -16,7 +16,8 @@ from small_sets import ALONE, put_divided, train
 from torch.utils.data import default_collate
 
 from pipeline.__main__ import main
-from stages.model import model_file, networks, portable
+from stages.model import networks, portable
+from stages.model.description import Description, from_json, read_description
 from stages.training.models import build
 from stages.training.recipes import Recipe
 
@@ -61,13 +62,13 @@ def test_three_files_answer_as_torch_does(home: Path) -> None:
 
 
 def test_the_program_runs_with_torch_alone(home: Path) -> None:
-    side = model_file.read(run_of(home) / "best.json").side
+    side = read_description(run_of(home) / "best.json").side
     extra = {networks.METADATA: ""}
     program = torch.export.load(run_of(home) / "model.pt2", extra_files=extra).module()
     crops = some(side, 7)
     shares = program(default_collate(list(crops))).detach().numpy()
     assert np.abs(shares - networks.load(run_of(home))(crops)).max() < 1e-5
-    assert model_file.from_json(extra[networks.METADATA], Path()).labels[0] == "none"
+    assert from_json(extra[networks.METADATA], Path()).labels[0] == "none"
 
 
 def test_the_differences_are_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +84,7 @@ def test_without_a_val_noise_is_compared_on(
     elsewhere = tmp_path / "away"
     words = ("--model", run_of(home), "--output", tmp_path / "away.onnx")
     assert export(elsewhere, *words) == 0
-    assert "on noise (there are no crops of val)" in capsys.readouterr().out
+    assert "on noise (there is no val)" in capsys.readouterr().out
     assert export(elsewhere, *words, "--int8") == 1
     assert "--int8 needs a val split" in capsys.readouterr().err
     assert not (tmp_path / "away.int8.onnx").exists()
@@ -134,7 +135,7 @@ def test_wrong_usage(
 def test_networks_of_the_recipes_can_be_exported(recipe: Recipe, side: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = build(recipe, 3, start=False).eval()
-    description = model_file.Description(
+    description = Description(
         labels=["a", "b", "c"], region="whole", stages={}, recipe=recipe, side=side,
         seed=0, data="", numbers={}, versions={},
     )  # fmt: skip

@@ -12,7 +12,8 @@ from small_sets import epochs_in, flags, put, put_divided, train
 
 from pipeline.__main__ import main
 from stages.commands.train import Train
-from stages.model import model_file
+from stages.model.weights import load_model
+from stages.training.intervals import if_wide
 from stages.training.recipes import RECIPES
 
 QUICK = ("--epochs", "1", "--batch", "16", "--name", "quick")
@@ -53,7 +54,8 @@ def test_a_second_call_finds_it_done_and_loads_no_torch(trained: Path) -> None:
     assert (done.returncode, said[-1]) == (0, "[]"), done.stderr
     accuracy = json.loads((run_of(trained) / "run.json").read_text())["best"]["data/valacc"]
     assert said[-2] == (
-        f"train: up to date. Validation accuracy {accuracy:.1%} (epoch 1), model in "
+        f"train: up to date. Validation accuracy {accuracy:.1%} (epoch 1"
+        f"{if_wide(accuracy, 4)}), model in "
         f"{run_of(trained)}; next: make predict PROCESSED={trained}/processed "
         "INPUT=<picture or folder>"
     )
@@ -72,7 +74,7 @@ def test_labels_are_in_the_order_of_their_names_everywhere(trained: Path) -> Non
     labels = sorted(COUNTS)
     assert labels == ["10 pouting", "2 openmouth", "none", "smile"]
     assert json.loads((run_of(trained) / "labels.json").read_text()) == labels
-    network, description = model_file.load(run_of(trained))
+    network, description = load_model(run_of(trained))
     assert description.labels == labels
     assert description.recipe.epochs == 1 and description.region == "whole"
     told = json.loads((run_of(trained) / "evaluation.json").read_text())["val"]
@@ -183,5 +185,5 @@ def test_senseless_settings_give_code_2(
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_preset_sets_every_field_of_its_recipe(name: str) -> None:
-    assert Train.preset(name).as_recipe() == RECIPES[name]
+    assert Train.preset(name).settings == RECIPES[name]
     assert Train.preset(name).recipe == name

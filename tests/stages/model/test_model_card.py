@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from stages.model import card as model_card
-from stages.model import model_file
+from stages.model.description import Description
+from stages.model.weights import save_model
 from stages.training.metrics import measure
 from stages.training.recipes import Recipe
 
 LABELS = ["none", "a|b *c* <i>"]
-DESCRIPTION = model_file.Description(
+DESCRIPTION = Description(
     labels=LABELS,
     region="lips",
     stages={"lips": {"scale": 1.5}},
@@ -82,10 +83,9 @@ def test_the_landmark_models_licence_is_told_where_it_is_used(
 
 def test_a_runs_folder_gets_its_card(tmp_path: Path) -> None:
     network = torch.nn.Linear(1, 1)
-    model_file.save(tmp_path / "best", network, DESCRIPTION)
+    save_model(tmp_path / "best", network, DESCRIPTION)
     (tmp_path / "evaluation.json").write_text(json.dumps({"val": figures()}))
-    (tmp_path / "run.json").write_text(json.dumps({"counts": COUNTS}))
-    model_card.write(tmp_path)
+    model_card.write(tmp_path, COUNTS)
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == card()
-    model_card.write(tmp_path, {"strangers, all": figures()})
+    model_card.write(tmp_path, COUNTS, {"strangers, all": figures()})
     assert "## Figures on strangers, all\n" in (tmp_path / "README.md").read_text(encoding="utf-8")

@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import save_file
 
 from pipeline.trouble import Trouble
-from stages.model import model_file
+from stages.model.description import Description
+from stages.model.weights import load_model, save_model
 from stages.training.models import build
 from stages.training.recipes import Recipe
 
-DESCRIPTION = model_file.Description(
+DESCRIPTION = Description(
     labels=["kein Lächeln", "smile"],
     region="lips",
     stages={"lips": {"scale": 1.5}},
@@ -35,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
     """A run folder with a model of two labels."""
     torch.manual_seed(0)
     network = build(DESCRIPTION.recipe, 2)
-    model_file.save(tmp_path / "best", network, DESCRIPTION)
+    save_model(tmp_path / "best", network, DESCRIPTION)
     return tmp_path
 
 
@@ -43,7 +44,7 @@ def test_what_is_saved_comes_back(folder: Path) -> None:
     torch.manual_seed(0)
     saved = build(DESCRIPTION.recipe, 2).state_dict()
     for path in (folder, folder / "best.safetensors"):
-        network, description = model_file.load(path)
+        network, description = load_model(path)
         assert description == DESCRIPTION and not network.training
         assert network.state_dict().keys() == saved.keys()
         assert all(torch.equal(value, saved[name]) for name, value in network.state_dict().items())
@@ -52,13 +53,13 @@ def test_what_is_saved_comes_back(folder: Path) -> None:
 def test_saving_leaves_two_files_and_the_same_bytes_each_time(folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert before.keys() == {"best.safetensors", "best.json"}
-    model_file.save(folder / "best", *model_file.load(folder))
+    save_model(folder / "best", *load_model(folder))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def trouble_of(path: Path) -> str:
     with pytest.raises(Trouble) as trouble:
-        model_file.load(path)
+        load_model(path)
     said = str(trouble.value)
     assert "\n" not in said and len(said) < 2000
     return said
@@ -73,7 +74,7 @@ def test_a_model_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None
 def test_weights_without_a_description_are_no_model(folder: Path) -> None:
     (folder / "best.json").unlink()
     said = trouble_of(folder)
-    assert said.startswith(f"{folder}/best.json describes no model (FileNotFoundError")
+    assert said.startswith(f"{folder}/best.json describes no model: No such file")
 
 
 def cut(data: bytes) -> bytes:
@@ -109,12 +110,12 @@ def test_weights_of_another_network_do_not_fit(folder: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "null", "3", '"x"', "{", "{}", "[" * 100_000])
 def test_a_description_of_another_shape_is_none(folder: Path, text: str) -> None:
     (folder / "best.json").write_text(text)
-    assert trouble_of(folder).startswith(f"{folder}/best.json describes no model (")
+    assert trouble_of(folder).startswith(f"{folder}/best.json describes no model: ")
 
 
 def test_a_description_that_is_no_text_is_none(folder: Path) -> None:
     (folder / "best.json").write_bytes(b"\xff\xfe\x00")
-    assert trouble_of(folder).startswith(f"{folder}/best.json describes no model (")
+    assert trouble_of(folder).startswith(f"{folder}/best.json describes no model: ")
 
 
 @pytest.mark.parametrize("key", ["labels", "region", "stages", "recipe", "side", "seed", "data"])
@@ -123,7 +124,7 @@ def test_a_description_without_a_key_is_none(folder: Path, key: str) -> None:
     del known[key]
     (folder / "best.json").write_text(json.dumps(known))
     said = trouble_of(folder)
-    assert said.startswith(f"{folder}/best.json describes no model (") and key in said
+    assert said.startswith(f"{folder}/best.json describes no model: ") and key in said
 
 
 def test_a_description_of_another_format_is_of_another_version(folder: Path) -> None:
@@ -198,4 +199,4 @@ def test_weights_named_in_a_description_are_not_opened(folder: Path) -> None:
     known: dict[str, Any] = asdict(DESCRIPTION)
     known["recipe"]["weights"] = "/nowhere/at/all.pth"
     (folder / "best.json").write_text(json.dumps(known))
-    assert model_file.load(folder)[1].recipe.weights == "/nowhere/at/all.pth"
+    assert load_model(folder)[1].recipe.weights == "/nowhere/at/all.pth"

@@ -20,15 +20,17 @@ from onnx import ModelProto, TensorProto, helper
 from small_sets import ALONE
 
 from pipeline.trouble import Trouble
-from stages.model import model_file, networks, portable
+from stages.model import networks, portable
+from stages.model.description import Description
 from stages.model.networks import INPUT, METADATA, OUTPUT
+from stages.model.weights import load_model, save_model
 from stages.training.data import stack
 from stages.training.models import build
 from stages.training.recipes import Recipe
-from stages.training.validation import predict
+from stages.training.validation import logits_of
 
 SIDE = 40
-DESCRIPTION = model_file.Description(
+DESCRIPTION = Description(
     labels=["kein Lächeln", "smile", "wide"],
     region="whole",
     stages={},
@@ -53,7 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = build(DESCRIPTION.recipe, 3).eval()
     for parameter in network.parameters():
         parameter.data *= 2  # answers far from a draw
-    model_file.save(folder / "best", network, DESCRIPTION)
+    save_model(folder / "best", network, DESCRIPTION)
     program = portable.program(network, DESCRIPTION)
     (folder / "model.onnx").write_bytes(portable.onnx_bytes(program, DESCRIPTION))
     return folder
@@ -62,9 +64,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", ["", "best.safetensors", "model.onnx"])
 @pytest.mark.parametrize("count", [1, 3, 2 * networks.BATCH + 1])
 def test_shares_are_those_of_validation(run: Path, name: str, count: int) -> None:
-    network, description = model_file.load(run)
+    network, description = load_model(run)
     crops = some(count)
-    logits = predict(network, stack(list(crops), SIDE), description.recipe, torch.device("cpu"))
+    logits = logits_of(network, stack(list(crops), SIDE), description.recipe, torch.device("cpu"))
     loaded = networks.load(run / name)
     shares = loaded(crops)
     assert loaded.description == DESCRIPTION
@@ -113,24 +115,6 @@ def test_an_onnx_file_is_used_without_torch(run: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-X", "utf8", "-c", code]
     done = subprocess.run(command, env=ALONE, text=True, capture_output=True, check=False)
     assert done.stdout == "(1, 3)\n['kein Lächeln', 'smile', 'wide']\n[]\n", done.stderr
-
-
-def test_the_newest_run_is_the_one_last_written(tmp_path: Path) -> None:
-    for age, name in enumerate(("b", "a", "c")):
-        (tmp_path / name).mkdir()
-        weights = tmp_path / name / "best.safetensors"
-        weights.touch()
-        os.utime(weights, (1e9 - age, 1e9 - age))
-    (tmp_path / "unfinished").mkdir()
-    assert networks.newest(tmp_path) == tmp_path / "b"
-
-
-def test_without_a_run_a_sentence_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(Trouble) as trouble:
-        networks.newest(tmp_path / "runs")
-    assert str(trouble.value) == (
-        f"{tmp_path}/runs holds no model: `make train` makes one, or give --model"
-    )
 
 
 def trouble_of(data: bytes, folder: Path) -> str:
@@ -221,7 +205,7 @@ def unknown_layer(model: ModelProto) -> None:
     ("change", "reason"),
     [
         (no_metadata, "(it does not say its labels)"),
-        (no_json, "describes no model (JSONDecodeError"),
+        (no_json, "describes no model: Invalid JSON"),
         (fewer_labels, "(probabilities should be tensor(float) of N×[4]"),
         (another_side, "(crops should be tensor(uint8) of N×[32, 32, 3]"),
         (outside, "(it refers to other files)"),

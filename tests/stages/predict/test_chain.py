@@ -16,7 +16,7 @@ from pipeline.trouble import Trouble
 from stages.face_crop import FaceCrop
 from stages.faces import Faces
 from stages.lips import Lips
-from stages.model.model_file import Description
+from stages.model.description import Description
 from stages.normalize import Normalize
 from stages.predict.chain import Chain, Crop
 from stages.training.recipes import Recipe

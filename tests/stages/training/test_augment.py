@@ -1,4 +1,4 @@
-"""Augmentation in batches shows what torchvision's transforms show, picture by picture."""
+"""Augmentation of batches shows what torchvision's transforms show, picture by picture."""
 
 from __future__ import annotations
 
@@ -13,18 +13,15 @@ from torchvision.transforms import InterpolationMode, RandomErasing, RandomResiz
 from torchvision.transforms.v2 import functional as reference
 
 from stages.training.augment import (
-    Draw,
     apply,
-    centre,
-    cut,
-    draw,
+    crop_each,
+    crop_together,
     erase,
-    random_boxes,
     recolour,
     resize_weights,
-    resized,
     rotate,
 )
+from stages.training.augmentation import Augmentation, centre, draw, random_boxes
 from stages.training.recipes import Recipe
 
 LEVEL = 1 / 255
@@ -48,7 +45,7 @@ def farthest(one: Tensor, other: Tensor) -> float:
     return (one - other).abs().max().item()
 
 
-def some_boxes(side: int, size: int) -> Draw:
+def some_boxes(side: int, size: int) -> Augmentation:
     """Of twelve pictures; every other one is mirrored."""
     boxes = random_boxes(12, side, 0.08, torch.Generator().manual_seed(3))
     top, left, height, width = boxes
@@ -63,15 +60,21 @@ def some_boxes(side: int, size: int) -> Draw:
     )
 
 
-def torchvisions(pictures: Tensor, what: Draw, size: int) -> list[Tensor]:
-    boxes = torch.stack([what.top, what.left, what.height, what.width], dim=1).int().tolist()
+def torchvisions(pictures: Tensor, augmentation: Augmentation, size: int) -> list[Tensor]:
+    boxes = (
+        torch.stack(
+            [augmentation.top, augmentation.left, augmentation.height, augmentation.width], dim=1
+        )
+        .int()
+        .tolist()
+    )
     crops = [
         reference.resized_crop(picture, *box, [size, size], antialias=True)
         for picture, box in zip(pictures, boxes, strict=True)
     ]
     return [
         reference.horizontal_flip(crop) if mirrored else crop
-        for crop, mirrored in zip(crops, what.mirrored, strict=True)
+        for crop, mirrored in zip(crops, augmentation.mirrored, strict=True)
     ]
 
 
@@ -80,18 +83,20 @@ SIZES = [(40, 48), (64, 24), (128, 48), (33, 33)]
 
 @pytest.mark.parametrize(("side", "size"), SIZES)
 def test_a_random_crop_is_that_of_torchvision_to_the_byte(side: int, size: int) -> None:
-    given, what = pictures(12, side), some_boxes(side, size)
-    seen = shown(apply(given, what, Recipe(input_size=size, resize=size)))
-    for place, expected in enumerate(torchvisions(given, what, size)):
+    given, augmentation = pictures(12, side), some_boxes(side, size)
+    seen = shown(apply(given, augmentation, Recipe(input_size=size, resize=size)))
+    for place, expected in enumerate(torchvisions(given, augmentation, size)):
         assert torch.equal((seen[place] * 255).round().byte(), expected)
 
 
 @pytest.mark.parametrize(("side", "size"), SIZES)
 def test_a_batch_of_crops_by_matrices_is_that_of_torchvision(side: int, size: int) -> None:
-    given, what = pictures(12, side), some_boxes(side, size)
-    expected = torch.stack(torchvisions(given.float(), what, size))
-    assert farthest(resized(given, what, size), expected) < 0.01
-    assert farthest(cut(given, what, size).float(), expected) < 1.01  # of 255 levels: rounded
+    given, augmentation = pictures(12, side), some_boxes(side, size)
+    expected = torch.stack(torchvisions(given.float(), augmentation, size))
+    assert farthest(crop_together(given, augmentation, size), expected) < 0.01
+    assert (
+        farthest(crop_each(given, augmentation, size).float(), expected) < 1.01
+    )  # of 255 levels: rounded
 
 
 @pytest.mark.parametrize("normalization", ["half", "imagenet"])
@@ -206,8 +211,8 @@ def test_only_the_rectangle_is_erased() -> None:
 
 def test_an_erased_rectangle_is_the_mean_colour_of_the_normalization() -> None:
     recipe = Recipe(input_size=32, resize=32, normalization="imagenet")
-    what = replace(centre(32, recipe), erased=torch.tensor([[0.0, 0.0, 8.0, 8.0]]))
-    seen = apply(pictures(1, 32), what, recipe)
+    augmentation = replace(centre(32, recipe), erased=torch.tensor([[0.0, 0.0, 8.0, 8.0]]))
+    seen = apply(pictures(1, 32), augmentation, recipe)
     assert seen[..., :8, :8].abs().max() == 0 and seen[..., 8:, 8:].abs().min() > 0
 
 
@@ -227,8 +232,8 @@ def test_rectangles_are_drawn_as_torchvision_draws_them() -> None:
 
 def test_blur_is_gaussian_away_from_the_edges() -> None:
     given, recipe = pictures(2, 48), Recipe()
-    what = replace(centre(48, recipe), sigma=torch.tensor([1.3, 0.6]))
-    seen = shown(apply(given, what, recipe))
+    augmentation = replace(centre(48, recipe), sigma=torch.tensor([1.3, 0.6]))
+    seen = shown(apply(given, augmentation, recipe))
     for place, sigma in enumerate((1.3, 0.6)):
         expected = reference.gaussian_blur(given[place].float() / 255, [21, 21], [sigma, sigma])
         inside = (slice(None), slice(11, -11), slice(11, -11))
@@ -237,14 +242,14 @@ def test_blur_is_gaussian_away_from_the_edges() -> None:
 
 def test_draws_have_the_ranges_that_the_recipe_gives() -> None:
     recipe = Recipe(flip=0.25, rotate=15.0, colour=0.3, blur=2.0, erase=0.4)
-    what = draw(8000, 64, recipe, torch.Generator().manual_seed(0))
-    assert abs(float(what.mirrored.float().mean()) - 0.25) < 0.03
-    assert abs(float((what.erased[:, 2] > 0).float().mean()) - 0.4) < 0.03
+    augmentation = draw(8000, 64, recipe, torch.Generator().manual_seed(0))
+    assert abs(float(augmentation.mirrored.float().mean()) - 0.25) < 0.03
+    assert abs(float((augmentation.erased[:, 2] > 0).float().mean()) - 0.4) < 0.03
     limit = math.radians(15)
     for values, low, high in (
-        (what.angle, -limit, limit),
-        (what.colour, 0.7, 1.3),
-        (what.sigma, 0.0, 2.0),
+        (augmentation.angle, -limit, limit),
+        (augmentation.colour, 0.7, 1.3),
+        (augmentation.sigma, 0.0, 2.0),
     ):
         assert low <= values.min() < low + 0.01 and high - 0.01 < values.max() <= high + 1e-6
         assert abs(float(values.mean()) - (low + high) / 2) < 0.03
@@ -252,8 +257,8 @@ def test_draws_have_the_ranges_that_the_recipe_gives() -> None:
 
 def seen_with(seed: int) -> bytes:
     recipe = Recipe(blur=1.0, erase=0.5)
-    what = draw(8, 40, recipe, torch.Generator().manual_seed(seed))
-    return bytes(apply(pictures(8, 40), what, recipe).numpy().tobytes())
+    augmentation = draw(8, 40, recipe, torch.Generator().manual_seed(seed))
+    return bytes(apply(pictures(8, 40), augmentation, recipe).numpy().tobytes())
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not() -> None:
@@ -263,8 +268,10 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not() -> None:
 
 def test_a_part_of_a_draw_shows_what_the_whole_shows() -> None:
     recipe = Recipe(blur=1.0, erase=0.5)
-    given, what = pictures(8, 40), draw(8, 40, recipe, torch.Generator().manual_seed(4))
-    part = what[slice(2, 5)]
-    assert isinstance(part, Draw) and all(len(getattr(part, one.name)) == 3 for one in fields(part))
-    whole = apply(given, what, recipe)
+    given, augmentation = pictures(8, 40), draw(8, 40, recipe, torch.Generator().manual_seed(4))
+    part = augmentation[slice(2, 5)]
+    assert isinstance(part, Augmentation) and all(
+        len(getattr(part, one.name)) == 3 for one in fields(part)
+    )
+    whole = apply(given, augmentation, recipe)
     assert farthest(apply(given[2:5], part, recipe), whole[2:5]) < 1e-5

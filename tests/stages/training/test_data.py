@@ -14,7 +14,7 @@ import resource, sys
 from pathlib import Path
 import torch
 from pipeline.sample import Sample
-from stages.training.data import load
+from stages.training.data import load_crops
 from stages.training.loop import fit
 from stages.training.recipes import Recipe
 
@@ -23,17 +23,17 @@ files = sorted(folder.rglob("*.jpg"))
 labels = ["none", "smile"]
 samples = [Sample(f"{n}.jpg", f.parent.name, f) for n in range(80) for f in files]
 recipe, cpu = Recipe(epochs=1, batch=32, rotate=0, colour=0), torch.device("cpu")
-fit(recipe, 0, load(samples[:64], labels, 320), None, labels, cpu)  # all that is loaded late
+fit(recipe, 0, load_crops(samples[:64], labels, 320), None, labels, cpu)  # all that is loaded late
 
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 held = int(status["VmData"].split()[0]) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (held + 120_000_000,) * 2)
 try:
-    load(samples, labels, 320)
+    load_crops(samples, labels, 320)
     print("memory is not limited")
 except MemoryError:
     print("too large to be held")
-crops = load(samples, labels, 320, folder / "cache" / "train-1.npy")
+crops = load_crops(samples, labels, 320, folder / "cache" / "train-1.npy")
 state = fit(recipe, 0, crops, None, labels, cpu)
 print(state.epoch, crops.pictures.nbytes)
 """

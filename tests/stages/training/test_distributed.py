@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from stages.commands.train import several
 from stages.training.distributed import World, joined
-from stages.training.loop import fit
+from stages.training.loop import NO_RECORD, fit
 from stages.training.models import build
 from stages.training.recipes import Recipe
 
@@ -35,7 +35,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     "thawed": {**PLAIN, "freeze": True, "unfreeze_at": 2},
     "committee": {**PLAIN, "model": "committee"},
 }
-SCRIPT = "import sys, test_distributed; test_distributed.fit_all(sys.argv[1])"
+HERE = Path(__file__).parent
+SCRIPT = f"""import sys
+sys.path.append({str(HERE)!r})
+import test_distributed
+test_distributed.fit_all(sys.argv[1])
+"""
 
 
 def fit_all(folder: str) -> None:
@@ -48,7 +53,7 @@ def fit_all(folder: str) -> None:
 def fit_each(folder: str, cpu: torch.device, world: World) -> None:
     for name, recipe in RECIPES.items():
         sets = crops((23, 18)), crops((7, 6), 5)
-        state = fit(Recipe(**recipe), 4, *sets, ["a", "b"], cpu, None, world)
+        state = fit(Recipe(**recipe), 4, *sets, ["a", "b"], cpu, NO_RECORD, world)
         if world.writes:
             save_file(state.network.state_dict(), f"{folder}/{name}-{world.size}.safetensors")
     write_gradients(folder, world)

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.trouble import Trouble
-from stages.training.augment import apply, centre, draw
-from stages.training.batches import source
+from stages.training.augment import apply
+from stages.training.augmentation import centre, draw
+from stages.training.batches import BatchSource
 from stages.training.data import Crops
 from stages.training.loop import fit
 from stages.training.models import simpleconv3
+from stages.training.optimizer import WARM, learning_rate
 from stages.training.recipes import RECIPES, Recipe
-from stages.training.steps import WARM, learning_rate
-from stages.training.validation import predict
+from stages.training.validation import logits_of
 
 CPU = torch.device("cpu")
 TWO = ["none", "openmouth"]
@@ -84,7 +85,7 @@ def test_balance_by_weights_is_a_loss_weighted_against_the_label_s_size() -> Non
 
 def test_balance_by_sampler_draws_the_labels_equally_often() -> None:
     train, generator = crops((900, 100)), torch.Generator().manual_seed(0)
-    drawn_from = source(train, 2, CPU)
+    drawn_from = BatchSource.of(train, 2, CPU)
     assert drawn_from.label_weights.tolist() == pytest.approx([1000 / 1800, 1000 / 200])
     shares = {}
     for balance in ("none", "sampler"):
@@ -157,7 +158,7 @@ def test_validation_changes_nothing_that_is_trained() -> None:
 def test_prediction_leaves_no_gradient_and_no_trace_in_the_network() -> None:
     network = simpleconv3(2).train()
     before = weights_of(network)
-    logits = predict(network, crops((600, 5)).pictures, Recipe(), CPU)
+    logits = logits_of(network, crops((600, 5)).pictures, Recipe(), CPU)
     assert logits.shape == (605, 2) and not logits.requires_grad and logits.grad_fn is None
     assert all(one.grad is None for one in network.parameters())
     assert not set(changed(before, weights_of(network)))
@@ -165,9 +166,9 @@ def test_prediction_leaves_no_gradient_and_no_trace_in_the_network() -> None:
 
 def test_prediction_averages_a_picture_and_its_mirror_image() -> None:
     network, given = simpleconv3(2).eval(), crops((3, 3)).pictures
-    alone = predict(network, given, Recipe(flip_test=False), CPU)
-    mirrored = predict(network, given.flip(3), Recipe(flip_test=False), CPU)
-    both = predict(network, given, Recipe(), CPU)
+    alone = logits_of(network, given, Recipe(flip_test=False), CPU)
+    mirrored = logits_of(network, given.flip(3), Recipe(flip_test=False), CPU)
+    both = logits_of(network, given, Recipe(), CPU)
     assert not torch.allclose(alone, mirrored, atol=1e-5)
     assert torch.allclose(both, (alone + mirrored) / 2, atol=1e-5)
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stages.training.metrics import calibration_error, measure, spread, table, wilson
+from stages.training.intervals import if_wide, wilson
+from stages.training.metrics import calibration_error, measure, table
 
 
 def sure_of(shares: list[list[float]]) -> Tensor:
@@ -50,10 +51,18 @@ def test_precision_and_recall_are_not_mixed_up() -> None:
     assert metrics.macro_f1 == pytest.approx(1 / 2)
 
 
-def test_a_label_that_never_occurs_counts_as_nothing_and_breaks_nothing() -> None:
+def test_a_label_without_pictures_is_named_and_left_out_of_the_macro_figure() -> None:
     metrics = measure(sure_of([[0.9, 0.05, 0.05]] * 2), torch.tensor([0, 0]), "abc")
     assert metrics.precision == {"a": 1, "b": 0, "c": 0} == metrics.recall
-    assert metrics.macro_f1 == pytest.approx(1 / 3)
+    assert metrics.macro_f1 == pytest.approx(1) and metrics.absent == ["b", "c"]
+    lines = table(metrics).splitlines()
+    assert lines[1] == "no pictures of b, c: the figures say nothing of it"
+    assert lines[4].split() == ["b", "0.000", "–", "0", "0", "0"]
+
+
+def test_a_label_that_is_present_but_never_predicted_counts_in_the_macro_figure() -> None:
+    metrics = measure(sure_of([[0.9, 0.1]] * 2), torch.tensor([0, 1]), "ab")
+    assert metrics.macro_f1 == pytest.approx(1 / 3) and metrics.absent == []
 
 
 def test_loss_is_the_mean_cross_entropy_of_a_picture() -> None:
@@ -74,6 +83,18 @@ def test_loss_is_the_mean_cross_entropy_of_a_picture() -> None:
 )
 def test_the_interval_is_wilsons(right: int, count: int, low: float, high: float) -> None:
     assert wilson(right, count) == pytest.approx((low, high), abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "count", "text"),
+    [
+        (1.0, 10, "; of only 10 pictures: 95% interval 72.2% to 100.0%"),
+        (0.9, 100, "; of only 100 pictures: 95% interval 82.6% to 94.5%"),
+        (0.97, 1000, ""),
+    ],
+)
+def test_a_wide_interval_is_told(accuracy: float, count: int, text: str) -> None:
+    assert if_wide(accuracy, count) == text
 
 
 @given(st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -127,15 +148,6 @@ def test_what_must_hold_of_any_answers(case: tuple[Tensor, Tensor, int]) -> None
 def test_the_table_says_it_to_a_person() -> None:
     lines = table(measure(sure_of(SHARES), CLASSES, ["none", "smile", "x"])).splitlines()
     assert lines[0].startswith("accuracy 66.7% (95%: 30.0% to 90.3%, of 6), macro F1 0.722, loss ")
-    assert lines[1].split() == ["precision", "recall", "said:", "none", "smile", "x"]
+    assert lines[1].split() == ["precision", "recall", "predicted:", "none", "smile", "x"]
     assert lines[2].split() == ["none", "0.667", "0.667", "2", "1", "0"]
     assert lines[4].split() == ["x", "1.000", "1.000", "0", "0", "1"]
-
-
-def test_spread_is_mean_and_sample_deviation() -> None:
-    assert spread([1.0, 2.0, 4.0]) == {
-        "mean": pytest.approx(7 / 3),
-        "deviation": pytest.approx(math.sqrt(7 / 3)),
-        "values": [1.0, 2.0, 4.0],
-    }
-    assert spread([0.5])["deviation"] == 0

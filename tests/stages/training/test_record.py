@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 import pytest
 import torch
-from safetensors.torch import load_file
 from small_sets import ALONE, changed, crops, epochs_in, flags, metrics_in, put, train, weights_of
 from tensorboard.backend.event_processing import (  # type: ignore[import-untyped]
     event_accumulator,
@@ -39,6 +38,10 @@ def run_of(home: Path) -> Path:
     return home / "processed" / "runs" / "long"
 
 
+def unfinished(home: Path) -> Path:
+    return run_of(home).with_name("long.unfinished")
+
+
 def weights_in(home: Path) -> dict[str, bytes]:
     return {name: (run_of(home) / f"{name}.safetensors").read_bytes() for name in ("best", "last")}
 
@@ -61,7 +64,7 @@ def test_a_run_leaves_these_files_and_no_others(undisturbed: Path) -> None:
     assert {path.name for path in run.iterdir()} == {
         "best.json", "best.safetensors", "last.json", "last.safetensors", "labels.json",
         "plan.json", "run.json", "metrics.jsonl", "scalars.json", "curves.png", "confusion.png",
-        "evaluation.json", "tensorboard", "README.md",
+        "evaluation.json", "tensorboard", "README.md", "state.pt",
     }  # fmt: skip
     assert json.loads((run / "labels.json").read_text()) == sorted(LABELS)
     assert epochs_in(run) == list(range(1, EPOCHS + 1))
@@ -108,12 +111,12 @@ def stopped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=ALONE
     ) as running:
-        while running.poll() is None and len(epochs_in_part(run_of(home))) < 3:
+        while running.poll() is None and len(epochs_in_part(unfinished(home))) < 3:
             time.sleep(0.002)
         running.send_signal(request.param)
         said, _ = running.communicate(timeout=60)
-    before = epochs_in_part(run_of(home))
-    assert not (run_of(home) / "run.json").exists()
+    before = epochs_in_part(unfinished(home))
+    assert not run_of(home).exists() and not (unfinished(home) / "run.json").exists()
     assert train(home, *LONG, "--resume") == 0
     return home, request.param, running.returncode, said.splitlines(), before
 
@@ -202,8 +205,7 @@ def test_any_recipe_goes_on_as_if_nothing_had_happened(
     with pytest.raises(Dies), Stops(tmp_path, False, save) as folder:
         folder.after = after  # type: ignore[attr-defined]
         fit(recipe, 3, *sets, ["a", "b"], cpu, folder)
-    assert (tmp_path / "state.safetensors").exists()
-    assert "generator" in load_file(tmp_path / "state.safetensors")
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["epoch"] == after
     torch.rand(9)
     with record.RunFolder(tmp_path, True, save) as folder:
         state = fit(recipe, 3, *sets, ["a", "b"], cpu, folder)
