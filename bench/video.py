@@ -21,7 +21,7 @@ from pipeline.sample import Sample
 from stages.demo.video import CHANGE, RATE
 from stages.predict.answers import Answer
 from stages.predict.predictor import Predictor
-from stages.video.frames import VideoSource
+from stages.video.film import Film
 from stages.video.labels import VideoLabeller
 
 SEARCHED = (1, 2, 5, 10, 15, 30)
@@ -56,7 +56,7 @@ def measure(labeller: VideoLabeller, video: Path, truth: list[str], draw: bool =
 
 def single(predictor: Predictor, video: Path, count: int = 60) -> None:
     """Print what one picture takes: the video's first frames, each on its own."""
-    frames = [image for _, image in islice(VideoSource(video), count)]
+    frames = [frame.image for frame in islice(Film(video), count)]
     processor, walls = time.process_time(), []
     for image in frames:
         began = time.perf_counter()

@@ -14,6 +14,7 @@ from pipeline.tables import csv_text
 from pipeline.trouble import Trouble
 from stages.demo.portrait import POSES, Points, portrait, warp
 from stages.video.file import VideoFile
+from stages.video.frames import Frame
 
 SCRIPT = (  # a second each
     "none", "none", "smile", "smile", "pouting", "pouting", "nobody",
@@ -34,12 +35,12 @@ def write_video(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        video = VideoFile(path, RATE, WIDTH, HEIGHT)
+        video = VideoFile(path, WIDTH, HEIGHT, RATE)
+        for number, image in enumerate(frames(seed, script, change)):
+            video.write(Frame(number / RATE, image, 1 / RATE))
+        video.finish()
     except Trouble as trouble:
         raise Trouble(f"{trouble}: give --no-video to do without") from trouble
-    for frame in frames(seed, script, change):
-        video.write(frame)
-    video.finish()
     rows = [[second, label.replace("nobody", "")] for second, label in enumerate(script)]
     files.write(path.with_suffix(".csv"), csv_text(["second", "label"], rows))
 

@@ -12,13 +12,7 @@ from pathlib import Path
 from pipeline import files, raw
 from pipeline.sample import Sample
 from pipeline.trouble import Usage
-
-# How video containers begin, at which byte. Others are not opened as videos: a playlist or a
-# script that names further files is nothing that a folder of pictures should set going.
-VIDEOS = (
-    (0, b"\x1aE\xdf\xa3"), (8, b"AVI "), (0, b"FLV\x01"), (0, b"\x00\x00\x01\xba"), (0, b"OggS"),
-    (0, b"0&\xb2u\x8ef\xcf\x11"), (4, b"moov"), (4, b"mdat"), (4, b"wide"),
-)  # fmt: skip
+from stages.video.containers import is_video
 
 
 @dataclass(frozen=True)
@@ -98,18 +92,3 @@ def _listed(path: Path) -> Iterator[Input]:
         raise Usage(f"{path} cannot be read ({error.strerror})") from error
     for line in dict.fromkeys(line for line in text.split("\n") if line.strip()):
         yield _named(Path(line))
-
-
-def is_video(path: Path) -> bool:
-    """Whether a file begins as one of the video containers that are opened."""
-    from stages.formats.reading import BRANDS
-
-    try:
-        with open(path, "rb") as file:
-            head = file.read(16)
-    except OSError:
-        return False  # reading it as a picture will say why
-    if head[4:8] == b"ftyp":
-        return head[8:12] not in BRANDS
-    transport_stream = head[:1] == b"G" and path.suffix.lower() in (".ts", ".mts", ".m2ts")
-    return transport_stream or any(head[at : at + len(sign)] == sign for at, sign in VIDEOS)

@@ -11,6 +11,7 @@ from typing import Self
 from pipeline.sample import Image
 from stages.predict.answers import Answer
 from stages.video.file import VideoFile
+from stages.video.frames import Frame
 
 WAITING = 32  # frames that may wait to be drawn
 
@@ -18,15 +19,12 @@ WAITING = 32  # frames that may wait to be drawn
 class FrameSink:
     """Draws answers on frames in a thread, then writes and shows them.
 
-    `path` is the video file to write, `rate` its frames a second. After `show`, `closed` is true
-    once the user has closed the window.
+    `path` is the video file to write. With `show`, `closed` is true once the user has closed the
+    window.
     """
 
-    def __init__(
-        self, path: Path | None, rate: float, landmarks: bool = False, show: bool = False
-    ) -> None:
+    def __init__(self, path: Path | None, landmarks: bool = False, show: bool = False) -> None:
         self._path = path
-        self._rate = rate
         self._landmarks = landmarks
         self._show = show
         self._video: VideoFile | None = None
@@ -49,13 +47,13 @@ class FrameSink:
         while self._waiting:
             self._waiting.popleft().result()
 
-    def __call__(self, image: Image, answers: Sequence[Answer]) -> None:
-        """Take a frame, H×W×3 uint8 RGB. Raises Trouble where the video cannot be written."""
+    def __call__(self, frame: Frame, answers: Sequence[Answer]) -> None:
+        """Take a frame with its answers. Raises Trouble where the video cannot be written."""
         import cv2
 
         if self._path is None and not self._show:
             return
-        self._waiting.append(self._thread.submit(self._draw, image, answers))
+        self._waiting.append(self._thread.submit(self._draw, frame, answers))
         if self._show:
             drawn = self._waiting.popleft().result()
             cv2.imshow("predict", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
@@ -63,14 +61,14 @@ class FrameSink:
         elif len(self._waiting) > WAITING:
             self._waiting.popleft().result()
 
-    def _draw(self, image: Image, answers: Sequence[Answer]) -> Image:
+    def _draw(self, frame: Frame, answers: Sequence[Answer]) -> Image:
         """The annotated frame, H×W×3 uint8 RGB, which is also written to the video file."""
         from stages.predict.drawing import annotated, marks
 
-        drawn = annotated(image, marks(answers, self._landmarks))
+        drawn = annotated(frame.image, marks(answers, self._landmarks))
         if self._path is not None:
             if self._video is None:
                 height, width = drawn.shape[:2]
-                self._video = VideoFile(self._path, self._rate, width, height)
-            self._video.write(drawn)
+                self._video = VideoFile(self._path, width, height)
+            self._video.write(frame._replace(image=drawn))
         return drawn

@@ -1,81 +1,40 @@
-"""Frames of a video file, a camera or a stream, read before they are needed."""
+"""Frames of a video, a camera or a stream, read before they are needed."""
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
-
-import numpy as np
+from typing import NamedTuple, Protocol, Self
 
 from pipeline.sample import Image
-from pipeline.trouble import Trouble
-
-if TYPE_CHECKING:
-    import cv2
 
 AHEAD = 32  # frames read before they are needed
 RATE = 30.0  # frames a second of a source that does not say
-OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-
-Frame = tuple[float, Image]
-"""Time in seconds and H×W×3 uint8 RGB picture."""
 
 
-class VideoSource:
-    """Frames of a video file, a camera (by number) or a stream (by address)."""
+class Frame(NamedTuple):
+    """When a frame is shown and for how long, in seconds; its picture, H×W×3 uint8 RGB."""
 
-    def __init__(self, where: Path | int | str) -> None:
-        """Raises Trouble where it cannot be opened."""
-        import cv2
-
-        self.live = not isinstance(where, Path)
-        self._capture = _opened(where)
-        if not self._capture.isOpened():
-            name = f"camera {where}" if isinstance(where, int) else str(where)
-            raise Trouble(f"{name} cannot be opened as a video: is it there, and not in use?")
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.rate = rate if 0 < rate <= 1000 else RATE
-        self.frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        """How many the file says it holds; 0 where it does not say."""
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames until there are no more, or none that can be decoded."""
-        import cv2
-
-        began, number = time.monotonic(), 0
-        try:
-            while (read := self._capture.read())[0]:
-                at = time.monotonic() - began if self.live else number / self.rate
-                yield at, np.asarray(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB), np.uint8)
-                number += 1
-        finally:
-            self._capture.release()
+    time: float
+    image: Image
+    length: float
 
 
-def _opened(where: Path | int | str) -> cv2.VideoCapture:
-    """A local file must not lead the decoder anywhere else. What is wrong, we say ourselves."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    import cv2
+class VideoSource(Protocol):
+    """Gives frames in the order of their times, once."""
 
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    before = os.environ.get(OPTIONS)
-    try:
-        if isinstance(where, int):
-            return cv2.VideoCapture(where)
-        if isinstance(where, str):
-            return cv2.VideoCapture(where, cv2.CAP_FFMPEG)
-        os.environ[OPTIONS] = "protocol_whitelist;file"
-        return cv2.VideoCapture(f"file:{where.resolve()}", cv2.CAP_FFMPEG)
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-        os.environ.pop(OPTIONS, None)
-        if before is not None:
-            os.environ[OPTIONS] = before
+    @property
+    def live(self) -> bool:
+        """Whether frames come at their own pace, so that late ones are dropped."""
+        ...
+
+    @property
+    def frames(self) -> int:
+        """About how many frames there are; 0 where that is not known."""
+        ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
 
 
 class Ahead:
@@ -109,7 +68,7 @@ class Ahead:
                 if self._ended.is_set():
                     return
             self._put(None)
-        except Exception as error:  # whoever waits for the next frame is told
+        except Exception as error:  # raised where the next frame is waited for
             self._put(error)
 
     def _put(self, frame: Frame | Exception | None) -> None:
@@ -118,11 +77,11 @@ class Ahead:
                 self._room.put(frame, timeout=0 if self._source.live else 0.2)
             except queue.Full:
                 if self._source.live:
-                    self._forget_oldest()
+                    self._drop_oldest()
             else:
                 return
 
-    def _forget_oldest(self) -> None:
+    def _drop_oldest(self) -> None:
         try:
             self._room.get_nowait()
         except queue.Empty:

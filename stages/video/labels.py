@@ -11,17 +11,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline.sample import Sample
+from pipeline.sample import Reject, Sample
 from pipeline.trouble import Trouble, Usage
 from stages.predict.answers import Answer
 from stages.predict.chain import Crop
 from stages.predict.predictor import Predictor
+from stages.video.camera import LiveSource
+from stages.video.film import Film
 from stages.video.frame_sink import FrameSink
 from stages.video.frames import Ahead, VideoSource
 from stages.video.tracking import Smooth, Tracker
 
 BATCH = 16  # frames that the network sees at once
-MISSING = 0.05  # share of the declared frames that may be missing: files count roughly
 
 
 @dataclass(frozen=True)
@@ -51,24 +52,21 @@ class VideoLabeller:
     def film(self, sample: Sample, copy: Path | None) -> Generator[list[Answer]]:
         """Answers for a video file, batch by batch; `copy` is the annotated video to write.
 
-        A file that cannot be read has one row, `corrupt`; one that ends early has a last row,
-        `truncated`.
+        A film without a frame that decodes has one row with the reason; one whose file ends early
+        has a last row, `truncated`.
         """
+        labels = self.predictor.labels
         try:
-            source = VideoSource(sample.file)
-        except Trouble:
-            source = None
-        seen = -1
-        if source is not None:
-            for answers in self._label(sample.key, source, copy, BATCH):
-                seen = max(seen, *(answer.frame or 0 for answer in answers))
-                yield answers
-        if source is None or seen < 0:
-            yield [Answer(sample.key, self.predictor.labels, reason="corrupt")]
-        elif seen + 1 < source.frames * (1 - MISSING) - 1 and not self.show:
-            time = round((seen + 1) / source.rate, 4)
-            labels = self.predictor.labels
-            yield [Answer(sample.key, labels, reason="truncated", frame=seen + 1, time=time)]
+            film = Film(sample.file, self.predictor.chain.normalize.max_megapixels)
+        except Reject as reject:
+            yield [Answer(sample.key, labels, reason=reject.reason)]
+            return
+        closed = yield from self._label(sample.key, film, copy, BATCH)
+        if not film.decoded:
+            yield [Answer(sample.key, labels, reason="corrupt")]
+        elif not closed and film.ends_early:
+            end = round(film.end, 4)
+            yield [Answer(sample.key, labels, reason="truncated", frame=film.decoded, time=end)]
 
     def live(self, where: int | str, copy: Path | None) -> Generator[list[Answer]]:
         """Answers for a camera (by number) or a stream (by address), until it ends.
@@ -76,7 +74,7 @@ class VideoLabeller:
         Raises Trouble where it cannot be opened or nothing comes.
         """
         name = f"camera {where}" if isinstance(where, int) else where
-        source = VideoSource(where)
+        source = LiveSource(where)
         print(f"predict: {name}, Ctrl-C ends it", flush=True)
         answers = self._label(name, source, copy, batch=1)
         first = next(answers, None)
@@ -87,27 +85,31 @@ class VideoLabeller:
 
     def _label(
         self, name: str, source: VideoSource, copy: Path | None, batch: int
-    ) -> Generator[list[Answer]]:
-        """Answers for `batch` frames at a time, each before its frame is drawn."""
+    ) -> Generator[list[Answer], None, bool]:
+        """Answers for `batch` frames at a time, before they are drawn.
+
+        Returns whether the user has closed the window.
+        """
         _leave_a_core()
         tracker, smooth = Tracker(self.predictor.chain, self.detect_every), Smooth(self.smooth)
         with (
-            FrameSink(copy, source.rate, self.landmarks, self.show) as sink,
+            FrameSink(copy, self.landmarks, self.show) as sink,
             Ahead(source) as frames,
             tqdm(frames, "predict", source.frames or None, unit=" frames") as bar,
         ):
             numbered = enumerate(bar)
             while group := list(islice(numbered, batch)):
                 faces = []
-                for number, (time, image) in group:
-                    for track, crop in tracker(image):
-                        faces.append(FaceInFrame(number, time, track, crop))
+                for number, frame in group:
+                    for track, crop in tracker(frame.image):
+                        faces.append(FaceInFrame(number, frame.time, track, crop))
                 answers = self._answers(name, faces, smooth)
                 yield answers
-                for number, (_, image) in group:
-                    sink(image, [answer for answer in answers if answer.frame == number])
+                for number, frame in group:
+                    sink(frame, [answer for answer in answers if answer.frame == number])
                 if sink.closed:
                     break
+        return sink.closed
 
     def _answers(self, name: str, faces: Sequence[FaceInFrame], smooth: Smooth) -> list[Answer]:
         answers = self.predictor.answers([(name, face.crop) for face in faces])

@@ -11,7 +11,7 @@ from pipeline.sample import Image
 from stages.demo.video import HEIGHT, RATE, SCRIPT, WIDTH, frames, write_video
 from stages.face.landmarks import find_landmarks
 from stages.faces import Faces
-from stages.video.frames import VideoSource
+from stages.video.film import Film
 
 SEEN = ("smile", "nobody", "openmouth")
 
@@ -48,9 +48,9 @@ def test_the_video_has_its_table_beside_it(tmp_path: Path) -> None:
         "1,",
         "2,openmouth",
     ]
-    source = VideoSource(tmp_path / "video.mp4")
+    source = Film(tmp_path / "video.mp4")
     assert (source.rate, source.frames) == (RATE, RATE * len(SEEN))
-    drawn = [image for _, image in source]
+    drawn = [frame.image for frame in source]
     made = list(frames(0, SEEN, change=1))
     apart = [np.abs(a.astype(int) - b).mean() for a, b in zip(drawn, made, strict=True)]
     assert max(apart) < 6

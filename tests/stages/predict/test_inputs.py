@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.trouble import Usage
-from stages.predict.inputs import inputs, is_video
+from stages.predict.inputs import inputs
 from stages.predict.judging import in_folder
+from stages.video.containers import is_video
 
 NAMES = ("a b.jpg", "-dash.jpg", "line\nbreak.jpg", "微笑.jpg", "[1].jpg", "x.PNG")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from small_faces import expression, home, lines, model, predict, rows, side_by_side, video
+from small_faces import expression, home, lines, model, predict, rows, side_by_side
 
 from pipeline.__main__ import main
 from pipeline.ledger import Ledger
@@ -213,12 +212,12 @@ def test_a_stream_is_labelled_and_one_without_pictures_is_told(
     """A server that sends from the beginning only: AVI plays so, MP4 has its index at the end."""
     folder = tmp_path / "served"
     folder.mkdir()
-    shutil.copy(video(), folder / "film.mp4")
-    code = cv2.VideoWriter.fourcc(*"MJPG")
-    writer = cv2.VideoWriter(str(folder / "film.avi"), code, 30, (512, 512))
-    for _ in range(20):
-        writer.write(cv2.cvtColor(expression("smile"), cv2.COLOR_RGB2BGR))
-    writer.release()
+    for name, code in (("film.avi", "MJPG"), ("film.mp4", "mp4v")):
+        kind = cv2.VideoWriter.fourcc(*code)
+        writer = cv2.VideoWriter(str(folder / name), kind, 30, (512, 512))
+        for _ in range(20):
+            writer.write(cv2.cvtColor(expression("smile"), cv2.COLOR_RGB2BGR))
+        writer.release()
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"

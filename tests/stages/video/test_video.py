@@ -8,14 +8,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
 from small_faces import expression, model, predict, video
+from small_films import UNEVEN, write_film
 
 from pipeline.pictures import encode
-from pipeline.sample import Image
-from pipeline.trouble import Trouble
+from pipeline.sample import Image, Reject
 from stages.demo.video import RATE
 from stages.face.crop import overlap
 from stages.faces import Faces
@@ -23,7 +24,8 @@ from stages.lips import Lips
 from stages.normalize import Normalize
 from stages.predict.chain import Chain, Crop
 from stages.predict.predictor import Predictor
-from stages.video.frames import Ahead, VideoSource
+from stages.video.film import Film
+from stages.video.frames import Ahead, Frame
 from stages.video.tracking import GIVE_UP, Smooth, Tracker
 
 LIPS = Chain(Normalize(), Faces(), Lips())
@@ -77,13 +79,13 @@ def test_the_label_of_each_second_is_right(predicted: Path) -> None:
 
 def test_the_annotated_video_is_of_the_same_size_rate_and_length(predicted: Path) -> None:
     (drawn,) = predicted.glob("*.mp4")
-    before, after = VideoSource(video()), VideoSource(drawn)
+    before, after = Film(video()), Film(drawn)
     assert (after.rate, after.frames) == (before.rate, before.frames)
     pairs = list(zip(before, after, strict=True))
     assert len(pairs) == before.frames
-    assert {image.shape for pair in pairs for _, image in pair} == {(480, 640, 3)}
+    assert {frame.image.shape for pair in pairs for frame in pair} == {(480, 640, 3)}
     green = [
-        (np.abs(image.astype(int) - (0, 230, 118)).sum(2) < 90).sum() for _, (_, image) in pairs
+        (np.abs(frame.image.astype(int) - (0, 230, 118)).sum(2) < 90).sum() for _, frame in pairs
     ]
     labelled = [bool(row["label"]) for row in table(predicted)]
     assert min(count for count, there in zip(green, labelled, strict=True) if there) > 500
@@ -93,7 +95,7 @@ def test_the_size_is_kept_whatever_it_is(tmp_path: Path) -> None:
     images = [np.full((48, 66, 3), 60 * number, np.uint8) for number in range(4)]
     predict(tmp_path / "out", "--input", write(tmp_path / "small.avi", images, "FFV1"))
     (drawn,) = (tmp_path / "out").glob("small*")
-    assert next(iter(VideoSource(drawn)))[1].shape == (48, 66, 3)
+    assert next(iter(Film(drawn))).image.shape == (48, 66, 3)
 
 
 def test_a_video_among_pictures_a_damaged_one_and_one_that_ends_early(tmp_path: Path) -> None:
@@ -136,10 +138,41 @@ def test_a_list_of_other_files_leads_nowhere(tmp_path: Path, name: str, text: st
     assert (row["label"], row["reason"]) == ("", "not_an_image")
 
 
-def test_a_source_that_is_no_video_is_said_to_be_none(tmp_path: Path) -> None:
+def test_table_and_copy_have_the_film_s_own_times_and_length(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "phone.mkv", UNEVEN, "matroska")
+    rows = predict(tmp_path / "out", "--input", path)
+    assert [float(row["time"]) for row in rows] == pytest.approx(UNEVEN, abs=1e-3)
+    assert {row["reason"] for row in rows} == {"no_face"}
+    (copy,) = (tmp_path / "out").glob("phone-*.mp4")
+    film = Film(copy)
+    assert [frame.time for frame in film] == pytest.approx(UNEVEN, abs=1e-4)
+    assert film.end == pytest.approx(UNEVEN[-1] + 0.04, abs=1e-3)
+
+
+def test_the_copy_is_what_browsers_play_and_the_same_every_time(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.avi", [moved(0)] * 5, "FFV1")
+    for name in ("1", "2"):
+        predict(tmp_path / name, "--input", path)
+    first, second = (next((tmp_path / name).glob("*.mp4")) for name in ("1", "2"))
+    assert first.read_bytes() == second.read_bytes()
+    with av.open(str(first)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+    data = first.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")  # it plays before it is all there
+
+
+def test_a_film_of_an_odd_size_is_copied_with_even_sides(tmp_path: Path) -> None:
+    images = [np.full((49, 67, 3), 90, np.uint8)] * 2
+    predict(tmp_path / "out", "--input", write(tmp_path / "odd.avi", images, "FFV1"))
+    (drawn,) = (tmp_path / "out").glob("odd*")
+    assert next(iter(Film(drawn))).image.shape == (48, 66, 3)
+
+
+def test_a_file_that_is_no_video_is_corrupt(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("no video")
-    with pytest.raises(Trouble, match="cannot be opened as a video"):
-        VideoSource(tmp_path / "a.mp4")
+    with pytest.raises(Reject, match="corrupt"):
+        Film(tmp_path / "a.mp4")
 
 
 def test_a_stream_by_its_address_is_read_to_its_end(tmp_path: Path) -> None:
@@ -155,7 +188,7 @@ def test_what_goes_wrong_while_reading_reaches_who_waits() -> None:
         live = False
 
         def __iter__(self) -> Any:
-            yield 0.0, moved(0)
+            yield Frame(0.0, moved(0), 0.04)
             raise RuntimeError("cable pulled")
 
     source: Any = Broken()
@@ -242,8 +275,8 @@ def test_a_model_of_whole_pictures_takes_each_frame_as_it_is() -> None:
 
 def test_a_frame_is_answered_as_a_picture_is(tmp_path: Path) -> None:
     path = write(tmp_path / "a.avi", [moved(0)] * 2, "FFV1")
-    (at, frame), *_ = VideoSource(path)
-    (picture,) = Predictor(model())(frame)
+    frame, _ = Film(path)
+    (picture,) = Predictor(model())(frame.image)
     row = predict(tmp_path / "out", "--input", path, "--no-draw")[0]
     shares = [float(row[f"p_{label}"]) for label in picture.labels]
-    assert at == 0 and shares == pytest.approx(picture.shares, abs=1e-3)
+    assert frame.time == 0 and shares == pytest.approx(picture.shares, abs=1e-3)
