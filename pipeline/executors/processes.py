@@ -12,8 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self
 
@@ -111,6 +113,7 @@ class Processes:
         if self._pool is None:
             from pebble import ProcessPool
 
+            resource_tracker.ensure_running()  # started later, it would unblock Ctrl-C
             self._notes = Notes()
             self._pool = ProcessPool(
                 self._workers,
@@ -118,7 +121,8 @@ class Processes:
                 initargs=[self._memory, os.getpid(), self._notes],
                 context=multiprocessing.get_context("spawn"),
             )
-        return self._pool.schedule(_results, args=(function, chunk))
+        with _ctrl_c_blocked():
+            return self._pool.schedule(_results, args=(function, chunk))
 
     def _ended(
         self, pending: Mapping[ProcessFuture[tuple[list[R | Exception], float]], Chunk[T]]
@@ -154,17 +158,26 @@ class Processes:
         return None
 
 
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Threads begun in here, and the workers they start, get no Ctrl-C, not even at their start."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _notes: Notes | None = None
 """In a worker: where it notes what it is at."""
 
 
 def _start_worker(memory: float, parent: int, notes: Notes) -> None:
-    """Ctrl-C is the parent's to handle, one process uses one core, and none outlives the parent.
+    """One process uses one core, and none outlives the parent, which alone handles Ctrl-C.
 
     What decoders print past Python is dropped: it would run through the progress bar.
     """
     global _notes
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     limit = int(memory * 1e9)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))

@@ -49,6 +49,10 @@ def slow_or_dead(number: int) -> int:
     return os.getpid()
 
 
+def ctrl_c_is_blocked(_: int) -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def fatal_late(number: int) -> int:
     if number == 251:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -288,3 +292,10 @@ def test_a_chunk_that_fails_is_done_one_by_one() -> None:
         results = dict(executor.map(fatal_late, range(300)))
     assert lost_as(results.pop(251)) == "crashed"
     assert results == {number: number for number in range(300) if number != 251}
+
+
+def test_a_worker_gets_no_ctrl_c_even_while_it_starts() -> None:
+    """A signal to the whole group finds it blocked from the start, so no worker prints a trace."""
+    with Processes(1) as executor:
+        assert dict(executor.map(ctrl_c_is_blocked, [1])) == {1: True}
+    assert not ctrl_c_is_blocked(1)
