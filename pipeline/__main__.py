@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -21,7 +21,8 @@ from pipeline.runner import Runner
 from pipeline.settings import Common, Settings, near_misses, read_table, resolve
 from pipeline.step import Step
 from pipeline.trouble import Trouble, Usage
-from stages.table import COMMANDS, STAGES
+from stages.commands.common import CommonWithRegion
+from stages.table import COMMANDS, STAGES, rows_for
 
 STAGE_KINDS = {row.name: row.settings for row in STAGES}
 COMMAND_KINDS = {command.name: command.settings for command in COMMANDS}
@@ -37,8 +38,10 @@ def main(argv: Sequence[str]) -> int:
         name, kinds = argv[0], {**STAGE_KINDS, **COMMAND_KINDS}
         if name not in kinds:
             raise Usage(f"{name!r} is no stage and no command; {near_misses(name, kinds)}")
-        settings = resolve(name, kinds[name], STAGE_KINDS, argv[1:], read_table(Path.cwd(), kinds))
-        return _run(name, settings)
+        table = read_table(Path.cwd(), kinds, CommonWithRegion)
+        return _run(
+            name, resolve(name, kinds[name], STAGE_KINDS, argv[1:], table, CommonWithRegion)
+        )
     except Usage as usage:
         print(files.shown(str(usage)), file=sys.stderr)
         return 2
@@ -50,24 +53,29 @@ def main(argv: Sequence[str]) -> int:
         return 1
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    """Take a request to end (SIGTERM) like Ctrl-C: what is done stays done."""
+    raise KeyboardInterrupt
+
+
 def _run(name: str, settings: Settings) -> int:
+    """Bring the stages up to date that the command needs, then run it; returns the exit code."""
     common = settings.common
     command = next((command for command in COMMANDS if command.name == name), None)
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
-    stages = first and (command is None or command.after_stages)
+    writes = command is None or command.writes
     with ExitStack() as stack:
-        if first and (command is None or command.writes):
+        if first and writes:
             stack.enter_context(files.hold(common.processed))
         path = common.processed / "ledger.sqlite"
-        recorded = path.exists() or command is None or command.writes
-        ledger = stack.enter_context(Ledger(path if recorded else None))
+        ledger = stack.enter_context(Ledger(path if writes or path.exists() else None))
         executor = stack.enter_context(_executor(common))
         runner = Runner(
             common.raw, common.processed, ledger, executor, follow_links=common.follow_links
         )
         context = Context(settings, _steps(settings), ledger, runner, executor)
         errors = 0
-        if stages:
+        if first and (command is None or command.after_stages):
             errors = context.bring_up_to_date(_until(name, context.steps))
         if errors:
             log = common.processed / "errors.log"
@@ -76,24 +84,17 @@ def _run(name: str, settings: Settings) -> int:
         return code or int(errors > 0)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    """A polite request to end is taken as Ctrl-C is: what is done stays done."""
-    raise KeyboardInterrupt
-
-
 def _steps(settings: Settings) -> list[Step]:
-    """The region's stages, each taking from the one before it."""
+    """The stages that the settings ask for, each taking from the one before it."""
     steps: list[Step] = []
-    for row in STAGES:
-        if settings.common.region in row.regions:
-            before = steps[-1].name if steps else None
-            stage = settings.stages[row.name]
-            steps.append(Step(row.name, stage, row.folder, before, row.whole_set))
+    for row in rows_for(settings.common):
+        before = steps[-1].name if steps else None
+        steps.append(Step(row.name, settings.stages[row.name], row.folder, before, row.whole_set))
     return steps
 
 
 def _until(name: str, steps: Sequence[Step]) -> list[Step]:
-    """The steps up to a stage's place in the table, whether or not the region has that stage."""
+    """The steps up to a stage's place in the table, even where it is not one of them."""
     order = [row.name for row in STAGES]
     last = order.index(name) if name in order else len(order)
     return [step for step in steps if order.index(step.name) <= last]
@@ -106,15 +107,17 @@ def _executor(common: Common) -> Executor:
 
 
 def _help() -> str:
-    def first_line(kind: type) -> str:
-        return (kind.__doc__ or "").strip().splitlines()[0]
+    def lines(kinds: Mapping[str, type]) -> list[str]:
+        return [
+            f"  {name:<12} {(kind.__doc__ or '').strip().splitlines()[0]}"
+            for name, kind in kinds.items()
+        ]
 
-    lines = ["usage: python -m pipeline <stage or command> [flags]   (--help after it lists them)"]
-    lines += ["", "Stages, in order; each brings itself and all before it up to date:"]
-    lines += [f"  {name:<12} {first_line(kind)}" for name, kind in STAGE_KINDS.items()]
-    lines += ["", "Commands:"]
-    lines += [f"  {name:<12} {first_line(kind)}" for name, kind in COMMAND_KINDS.items()]
-    return "\n".join(lines)
+    usage = "usage: python -m pipeline <stage or command> [flags]   (--help after it lists them)"
+    stages = "Stages, in order; each brings itself and all before it up to date:"
+    return "\n".join(
+        [usage, "", stages, *lines(STAGE_KINDS), "", "Commands:", *lines(COMMAND_KINDS)]
+    )
 
 
 if __name__ == "__main__":

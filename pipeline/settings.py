@@ -15,12 +15,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pipeline.trouble import Usage
 
-Region = Literal["lips", "face", "whole"]
-REGIONS: tuple[Region, ...] = get_args(Region)
-
 
 @dataclass(frozen=True)
 class Common:
+    """What every command needs to know. A program may add fields of its own."""
+
     raw: Path = Path("raw")
     """Your pictures, one folder a label; read, never written."""
     processed: Path = Path("processed")
@@ -35,8 +34,6 @@ class Common:
     """Gigabytes that one worker may take; a picture that needs more fails alone."""
     executor: Literal["processes", "serial"] = "processes"
     """Who does the work."""
-    region: Region = "lips"
-    """What is cut out: the mouth, the face, or nothing (the pictures are crops already)."""
 
     def __post_init__(self) -> None:
         if self.workers < 0:
@@ -70,6 +67,7 @@ def resolve(
     stages: Mapping[str, type],
     argv: Sequence[str],
     table: Mapping[str, Any],
+    common: type[Common] = Common,
 ) -> Settings:
     """Settings of a command from its flags and pyproject's table.
 
@@ -79,7 +77,7 @@ def resolve(
     """
     import tyro
 
-    kinds = {"common": Common, command: own, **stages}
+    kinds = {"common": common, command: own, **stages}
     members: list[tuple[str, Any, Any]] = []
     for name, kind in kinds.items():
         mine = name in ("common", command)
@@ -100,7 +98,9 @@ def resolve(
     return Settings(values["common"], values[command], {name: values[name] for name in stages})
 
 
-def read_table(folder: Path, sections: Iterable[str]) -> dict[str, Any]:
+def read_table(
+    folder: Path, sections: Iterable[str], common: type[Common] = Common
+) -> dict[str, Any]:
     """`[tool.pipeline]` of the folder's pyproject.toml; empty where there is none."""
     path = folder / "pyproject.toml"
     if not path.exists():
@@ -112,14 +112,18 @@ def read_table(folder: Path, sections: Iterable[str]) -> dict[str, Any]:
     table = whole.get("tool", {}).get("pipeline", {})
     if not isinstance(table, dict):
         raise Usage(f"{path}: tool.pipeline must be a table of settings")
-    sections, common = list(sections), [one.name for one in fields(Common)]
     for name, value in table.items():
-        known = sections if isinstance(value, dict) else common
+        known = list(sections) if isinstance(value, dict) else _names(common)
         if name not in known:
             kind = "as a section" if isinstance(value, dict) else "as a setting"
             near = near_misses(name, known)
             raise Usage(f"{path}: tool.pipeline.{name} is unknown; {near} ({kind})")
     return table
+
+
+def _names(kind: type) -> list[str]:
+    """Names of a dataclass's fields."""
+    return [entry.name for entry in fields(kind)]
 
 
 def _identifier(name: str) -> str:

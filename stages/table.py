@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline import settings
 from pipeline.reset import Reset
-from pipeline.settings import REGIONS, Region
 from pipeline.status import Status
 from stages.commands.collect import Collect
+from stages.commands.common import region_of
 from stages.commands.credits import Credits
 from stages.commands.doctor import Doctor
 from stages.commands.evaluate import Evaluate
@@ -20,6 +21,7 @@ from stages.commands.serve import Serve
 from stages.commands.sheet import Sheet
 from stages.commands.train import Train
 from stages.dedupe import Dedupe
+from stages.face.region import REGIONS, Region
 from stages.face_crop import FaceCrop
 from stages.faces import Faces
 from stages.lips import Lips
@@ -66,6 +68,13 @@ STAGES = (
     Row("lips", Lips, "lips", regions=("lips",)),
     Row("split", Split, "dataset", whole_set=True),
 )
+
+
+def rows_for(common: settings.Common) -> list[Row]:
+    """The rows of the region that the command line chose, in order."""
+    region = region_of(common)
+    return [row for row in STAGES if region in row.regions]
+
 
 COMMANDS = (
     Command("collect", Collect),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pipeline import files
 from pipeline.settings import near_misses
 from pipeline.trouble import Trouble, Usage
+from stages.commands.common import region_of
 from stages.model import card
 from stages.model.description import Description, installed_versions
 from stages.training.intervals import if_wide
@@ -170,7 +171,7 @@ class Train:
     def _description(self, context: Context, labels: list[str], side: int) -> Description:
         return Description(
             labels=labels,
-            region=context.settings.common.region,
+            region=region_of(context.settings.common),
             stages={step.name: step.settings() for step in context.steps},
             recipe=self.settings,
             side=side,

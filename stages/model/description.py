@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pipeline.settings import Region
 from pipeline.trouble import Trouble, Usage
+from stages.face.region import Region
 from stages.training.recipes import Recipe
 
 FORMAT = 1
