@@ -54,7 +54,8 @@ class Runner:
         try:
             if not plan.empty:
                 if step.whole_set:
-                    decide(step, plan, self.planner, self._ledger, self._processed)
+                    for remark in decide(step, plan, self.planner, self._ledger, self._processed):
+                        self._say(f"{step.name}: {remark}")
                 else:
                     self._judge(step, plan, after)
             self._ledger.set_made_with(step.name, step.settings())

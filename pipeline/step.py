@@ -54,6 +54,15 @@ class WritesTables(Protocol):
         ...
 
 
+@runtime_checkable
+class Remarks(Protocol):
+    """A whole-set stage that has more to say than how many pictures it kept and dropped."""
+
+    def remarks(self, decisions: Sequence[Decision]) -> Iterable[str]:
+        """Sentences for the user, each a line."""
+        ...
+
+
 @dataclass(frozen=True)
 class Step:
     """A stage in its place: its settings, the folder it fills, the stage it takes from.
@@ -84,6 +93,10 @@ class Step:
     def describe(self, decisions: Sequence[Decision]) -> dict[str, str]:
         """The text of the tables by file name."""
         return self.stage.describe(decisions) if isinstance(self.stage, WritesTables) else {}
+
+    def remarks(self, decisions: Sequence[Decision]) -> Iterable[str]:
+        """What the stage has to say on its decisions, a line each."""
+        return self.stage.remarks(decisions) if isinstance(self.stage, Remarks) else ()
 
     def output(self, sample: Sample, within: str = "") -> str:
         """Where a kept picture goes, relative to the processed folder."""

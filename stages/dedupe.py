@@ -1,23 +1,168 @@
-"""Drop pictures that are there already. (Copies to the byte; likeness is not judged.)"""
+"""Drop copies: of the same pixels and of nearly the same picture. Near pictures get one group."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import chain
+from typing import ClassVar, Literal
 
+from pipeline.files import short_digest
+from pipeline.labels import split_of
+from pipeline.pictures import decode
 from pipeline.sample import Decision, Reject, Sample
+
+SPLITS = {"test": 0, "val": 1}  # what a copy leaves last; training loses its copy first
 
 
 @dataclass(frozen=True)
 class Dedupe:
-    """Keep one of each set of identical pictures: the first by key."""
+    """Keep the best of each set of copies; put pictures that are near but no copies in a group."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    near: Literal["auto", "drop", "group"] = "auto"
+    """Drop near copies, or keep them in one group; auto drops, but groups small pictures."""
+    small: int = 128
+    """Pixels; auto groups two near pictures where the short sides of both are under this."""
+    max_distance: int = 22
+    """Bits of 256; pictures whose hashes differ by no more are copies."""
+    max_group_distance: int = 36
+    """Bits of 256; pictures whose hashes differ by no more are one group."""
+    prefer: str | None = None
+    """The label that keeps a picture filed under several; without it all of them are rejected."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_distance <= self.max_group_distance <= 128:
+            raise ValueError("0 ≤ max_distance ≤ max_group_distance ≤ 128 must hold")
 
     def __call__(self, samples: Sequence[Sample]) -> Iterable[Decision]:
-        first: dict[str, str] = {}
-        for sample in sorted(samples, key=lambda one: one.key):
-            original = first.setdefault(sample.digest, sample.key)
-            copy = original != sample.key
-            yield Decision(sample, Reject("duplicate", of=original) if copy else None)
+        """Decide by the facts `content` and `hashes` of `normalize`; pixels are seldom looked at.
+
+        Rejects with `duplicate` (`of`: the key kept, `distance` in bits, `kind`: exact or near) and
+        `conflicting_label` (`of`: the keys under other labels); kept pictures may get `group`.
+        """
+        from stages.likeness import clusters, pairs
+
+        classes = _same_pixels(samples)
+        best = [members[0] for members in classes]
+        near = pairs.near([sample.facts for sample in best], self.max_group_distance)
+        leaders = clusters.leaders(
+            len(best),
+            [pair for pair in near if pair.distance <= self.max_distance],
+            lambda better, worse: self._is_copy(best[better], best[worse]),
+        )
+        copies: dict[int, list[Sample]] = {}
+        for members, leader in zip(classes, leaders, strict=True):
+            copies.setdefault(leader, []).extend(members)
+        groups = clusters.components(len(best), near)
+        decided: dict[int, list[Decision]] = {}
+        for leader, cluster in copies.items():
+            decided.setdefault(groups[leader], []).extend(self._settle(cluster))
+        decisions = chain.from_iterable(map(_with_group, decided.values()))
+        return sorted(decisions, key=lambda decision: decision.sample.key)
+
+    def remarks(self, decisions: Sequence[Decision]) -> Iterator[str]:
+        """Sentences on what was done that the counts do not say."""
+        groups = Counter(
+            decision.sample.facts["group"]
+            for decision in decisions
+            if decision.reject is None and "group" in decision.sample.facts
+        )
+        if groups:
+            yield (
+                f"{groups.total():,} pictures are near others but kept, in {len(groups):,} groups "
+                "that the split keeps together"
+            )
+        refused = [(one.sample.key, one.reject) for one in decisions if one.reject]
+        splits = {decision.sample.key: _split(decision.sample) for decision in decisions}
+        crossing = sum(
+            reject.reason == "duplicate" and splits[key] != splits[reject.measured["of"]]
+            for key, reject in refused
+        )
+        if crossing:
+            yield (
+                f"{crossing:,} copies lay in another of your train, val and test folders: test "
+                "keeps its picture before val, and val before train"
+            )
+        if any(reject.reason == "conflicting_label" for _, reject in refused) and not self.prefer:
+            yield "pictures filed under several labels are all rejected: --prefer LABEL keeps one"
+
+    def _is_copy(self, better: Sample, worse: Sample) -> bool:
+        """Whether a near picture counts as a copy; under another label only beyond doubt."""
+        small = max(_short_side(better), _short_side(worse)) < self.small
+        if self.near == "group" or (self.near == "auto" and small):
+            return False
+        return better.label == worse.label or _show_the_same(better, worse)
+
+    def _settle(self, copies: Sequence[Sample]) -> Iterator[Decision]:
+        """Decisions on copies of one picture, given with the best first."""
+        labels = {sample.label for sample in copies}
+        if len(labels) > 1 and self.prefer not in labels:
+            for sample in copies:
+                others = [other.key for other in copies if other.label != sample.label]
+                yield Decision(sample, Reject("conflicting_label", of=sorted(others)))
+            return
+        label = copies[0].label if len(labels) == 1 else self.prefer
+        kept = next(sample for sample in copies if sample.label == label)
+        for sample in copies:
+            if sample is kept:
+                yield Decision(sample)
+            elif sample.label == label:
+                yield Decision(sample, _duplicate(sample, kept))
+            else:
+                yield Decision(sample, Reject("conflicting_label", of=[kept.key]))
+
+
+def _same_pixels(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Pictures of the same pixels together, the best first: those of test and val before others,
+    most pixels, least compressed, first key.
+    """
+    size: dict[str, int] = {}
+    for sample in samples:
+        facts = sample.facts
+        size[facts["content"]] = max(size.get(facts["content"], 0), facts["bytes"])
+
+    def rank(sample: Sample) -> tuple[int, int, int, str]:
+        facts = sample.facts
+        area = facts["width"] * facts["height"]
+        side = SPLITS.get(_split(sample), len(SPLITS))
+        return side, -area, -size[facts["content"]], sample.key
+
+    classes: dict[str, list[Sample]] = {}
+    for sample in sorted(samples, key=rank):
+        classes.setdefault(sample.facts["content"], []).append(sample)
+    return list(classes.values())
+
+
+def _split(sample: Sample) -> str:
+    """The split that a picture came with: by its folder, or by who made the set."""
+    return split_of(sample.key) or sample.facts.get("given_split", "")
+
+
+def _short_side(sample: Sample) -> int:
+    return int(min(sample.facts["width"], sample.facts["height"]))
+
+
+def _show_the_same(one: Sample, other: Sample) -> bool:
+    from stages.likeness.parts import is_same
+
+    return is_same(*(decode(sample.file.read_bytes()) for sample in (one, other)))
+
+
+def _duplicate(copy: Sample, kept: Sample) -> Reject:
+    from stages.likeness.pairs import distance
+
+    kind = "exact" if copy.facts["content"] == kept.facts["content"] else "near"
+    bits = distance(copy.facts, kept.facts)
+    return Reject("duplicate", of=kept.key, distance=bits, kind=kind)
+
+
+def _with_group(decisions: Sequence[Decision]) -> Iterator[Decision]:
+    """Decisions on pictures that are near each other; where several are kept, they get a name."""
+    kept = [decision.sample.key for decision in decisions if decision.reject is None]
+    for decision in decisions:
+        if decision.reject is None and len(kept) > 1:
+            yield Decision(decision.sample.with_facts(group=short_digest(min(kept))))
+        else:
+            yield decision

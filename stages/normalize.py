@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Normalize:
     """Make every readable picture an upright three-channel JPEG; drop what is broken."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     max_megapixels: float = 100.0
     """Larger pictures are dropped before they are decoded."""
     max_megabytes: float = 512.0
@@ -27,6 +27,7 @@ class Normalize:
     def __call__(self, sample: Sample) -> Sample:
         """Read, decode to the last row, turn upright; a JPEG that is so already keeps its bytes."""
         from stages.formats import colour, memory, reading
+        from stages.likeness.hashes import recognition
 
         data = self._read(sample)
         picture = reading.open_header(data, Path(sample.key).suffix, self.max_megapixels * 1e6)
@@ -36,14 +37,17 @@ class Normalize:
         if plain and (turn := reading.orientation(picture)) in (1, None):
             whole, pixels = reading.whole_jpeg(picture, data)
             if pixels is not None:
-                return sample.with_bytes(whole, pixels, **_facts(picture, turn), **_measure(pixels))
+                facts = _facts(picture, turn, data) | _measure(pixels) | recognition(pixels)
+                return sample.with_bytes(whole, pixels, **facts)
         loaded = reading.load(picture, data)
         turn = reading.orientation(picture)
-        facts = _facts(picture, turn)
+        facts = _facts(picture, turn, data)
         pixels, noted = colour.to_rgb(loaded)
         del picture, loaded  # make room: a hundred megapixels are 400 MB in there
         pixels = colour.upright(pixels, turn)
-        return sample.with_image(pixels, **facts, **noted, **_measure(pixels))
+        return sample.with_image(
+            pixels, **facts, **noted, **_measure(pixels), **recognition(pixels)
+        )
 
     def _read(self, sample: Sample) -> bytes:
         given = sample.encoded
@@ -56,8 +60,10 @@ class Normalize:
             raise Reject("unreadable") from None
 
 
-def _facts(picture: Picture, turn: int | None) -> dict[str, Any]:
-    return {"format": picture.format} | ({"exif": "unusable"} if turn is None else {})
+def _facts(picture: Picture, turn: int | None, data: bytes) -> dict[str, Any]:
+    """What is known of the file: format, size in bytes, whether its EXIF data can be used."""
+    known = {"format": picture.format, "bytes": len(data)}
+    return known | ({"exif": "unusable"} if turn is None else {})
 
 
 def _measure(pixels: Image) -> dict[str, float]:

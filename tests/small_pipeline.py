@@ -20,6 +20,7 @@ from pipeline.runner import Runner
 from pipeline.sample import Reject, Sample
 from pipeline.step import PictureStage, Step
 from stages.dedupe import Dedupe
+from stages.likeness.hashes import recognition
 from stages.split import Split
 
 
@@ -35,7 +36,10 @@ class Take:
         data = sample.file.read_bytes()
         if not data:
             raise Reject("empty")
-        return sample.with_bytes(data, decode(data))
+        pixels = decode(data)
+        height, width = pixels.shape[:2]
+        size = {"width": width, "height": height, "bytes": len(data)}
+        return sample.with_bytes(data, pixels, **size, **recognition(pixels))
 
     def note(self, stage: str, sample: Sample) -> None:
         if self.log:

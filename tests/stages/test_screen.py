@@ -1,17 +1,14 @@
-"""Useless shapes, empty pictures and copies are dropped, each for its reason."""
+"""Pictures of a useless shape or without content are dropped, each for its reason."""
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.files import digest
 from pipeline.pictures import encode
 from pipeline.sample import Image, Reject, Sample
-from stages.dedupe import Dedupe
 from stages.normalize import Normalize
 from stages.screen import Screen
 
@@ -83,47 +80,4 @@ def test_screening_leaves_bytes_and_facts_alone(tmp_path: Path) -> None:
     data = encode(noise(90, 80))
     result = screened(tmp_path, noise(90, 80))
     assert result.encoded == data
-    assert result.facts.keys() == {"format", "width", "height", "spread"}
-
-
-def samples(contents: dict[str, bytes]) -> list[Sample]:
-    return [
-        Sample(key, key.split("/")[0], Path(key), digest=digest(data))
-        for key, data in contents.items()
-    ]
-
-
-def verdicts(given: list[Sample]) -> dict[str, tuple[str, object]]:
-    return {
-        one.sample.key: (one.reject.reason, one.reject.measured["of"]) if one.reject else ("", None)
-        for one in Dedupe()(given)
-    }
-
-
-def test_of_identical_pictures_the_first_by_key_stays() -> None:
-    given = samples({"smile/b.jpg": b"1", "none/z.jpg": b"1", "smile/a.jpg": b"2"})
-    given += samples({"smile/c.jpg": b"1"})
-    assert verdicts(given) == {
-        "none/z.jpg": ("", None),
-        "smile/a.jpg": ("", None),
-        "smile/b.jpg": ("duplicate", "none/z.jpg"),
-        "smile/c.jpg": ("duplicate", "none/z.jpg"),
-    }
-
-
-def test_the_order_of_files_changes_nothing() -> None:
-    given = samples({f"smile/{number:03d}.jpg": bytes([number % 7]) for number in range(50)})
-    expected = verdicts(given)
-    for seed in range(5):
-        shuffled = random.Random(seed).sample(given, len(given))
-        assert list(verdicts(shuffled).items()) == list(expected.items())
-    assert sum(reason == "" for reason, _ in expected.values()) == 7
-
-
-def test_different_pictures_all_stay() -> None:
-    given = samples({f"smile/{number}.jpg": str(number).encode() for number in range(20)})
-    assert all(decision.reject is None for decision in Dedupe()(given))
-
-
-def test_nothing_in_gives_nothing_out() -> None:
-    assert list(Dedupe()([])) == []
+    assert result.facts == Normalize()(Sample("smile/one.jpg", "smile", tmp_path / "one.jpg")).facts

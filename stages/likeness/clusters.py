@@ -1,0 +1,44 @@
+"""Which pictures are copies of which, and which are near enough to stay together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from stages.likeness.pairs import Pair
+
+
+def leaders(count: int, pairs: Sequence[Pair], is_copy: Callable[[int, int], bool]) -> list[int]:
+    """The leader of each of `count` pictures, which come with the best first; leaders lead
+    themselves.
+
+    A picture joins the nearest leader that it is a copy of, or leads. So it is compared with the
+    picture that is kept, never through a third.
+    """
+    near: dict[int, list[Pair]] = {}
+    for pair in pairs:
+        near.setdefault(pair.worse, []).append(pair)
+    found: list[int] = []
+    for place in range(count):
+        choices = sorted(near.get(place, []), key=lambda pair: (pair.distance, pair.better))
+        found.append(
+            next(
+                (
+                    pair.better
+                    for pair in choices
+                    if found[pair.better] == pair.better and is_copy(pair.better, place)
+                ),
+                place,
+            )
+        )
+    return found
+
+
+def components(count: int, pairs: Sequence[Pair]) -> list[int]:
+    """A number for each of `count` pictures, the same for all that pairs link in any way."""
+    ends = ([pair.better for pair in pairs], [pair.worse for pair in pairs])
+    links = coo_array((np.ones(len(pairs), np.int8), ends), shape=(count, count))
+    return list(map(int, connected_components(links, directed=False)[1]))
