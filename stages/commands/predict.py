@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.executors import Executor
+from pipeline.trouble import Trouble
 from stages.commands.model_choice import resolve_model
 from stages.predict.answers import Answer, Tables
 from stages.predict.inputs import Input, inputs
 from stages.predict.pictures import Copies, label_pictures
 from stages.predict.predictor import Predictor
+from stages.predict.reasons import UNREADABLE
+from stages.predict.results import LIVE, results_in
 from stages.video.labels import VideoLabeller, require_display
 
 if TYPE_CHECKING:
@@ -71,24 +74,38 @@ class Predict:
         videos = VideoLabeller(predictor, self.detect_every, self.smooth, self.landmarks, self.show)
         output = self.output or context.processed / "predictions"
         copies = Copies(output, predictor.chain.normalize, self.landmarks) if self.draw else None
-        usual_end: tuple[type[BaseException], ...] = ()
         if live is None:
             batches = _label(given, videos, copies, context.executor)
         else:
-            batches = videos.live(live, output / "live.mp4" if self.record else None)
-            usual_end = (KeyboardInterrupt,)
-        counts = Counts()
-        with (
-            Tables(output, predictor.labels, self.csv, self.jsonl) as tables,
-            suppress(*usual_end),
-            closing(batches),
-        ):
-            for answers in batches:
-                counts.add(answers)
-                tables.add(answers)
+            batches = videos.live(live, output / LIVE if self.record else None)
+        earlier = _earlier_results(output, given)
+        tables = Tables(output, predictor.labels, self.csv, self.jsonl, earlier)
+        counts = _write(batches, tables, endless=live is not None)
         print(f"predict: {counts.summary()}, in {output}")
+        if len(given) == 1 and given[0].sample.file == Path(self.input):
+            counts.require_readable(given[0].sample.key)
         failed = counts.reasons["error"] + (copies.failed if copies else 0)
         return int(failed > 0)
+
+
+def _earlier_results(output: Path, given: Sequence[Input]) -> set[Path]:
+    """Files of an earlier run in the output folder, but for those that are to be labelled now."""
+    results = results_in(output)
+    names = {path.name for path in results}
+    files = (entry.sample.file for entry in given)
+    kept = {path.resolve() for path in files if path.name in names}
+    return {path for path in results if path.resolve() not in kept}
+
+
+def _write(batches: Generator[list[Answer]], tables: Tables, endless: bool) -> Counts:
+    """Write the answers as they come. What is `endless` is ended by Ctrl-C."""
+    ends: tuple[type[BaseException], ...] = (KeyboardInterrupt,) if endless else ()
+    counts = Counts()
+    with tables, suppress(*ends), closing(batches):
+        for answers in batches:
+            counts.add(answers)
+            tables.add(answers)
+    return counts
 
 
 def _label(
@@ -123,3 +140,9 @@ class Counts:
         count = self.labelled + self.reasons.total()
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.reasons.most_common())
         return f"{self.labelled:,} of {count:,} labelled" + (f" ({reasons})" if reasons else "")
+
+    def require_readable(self, name: str) -> None:
+        """Raises Trouble where the only answer is that the file could not be read."""
+        reasons = [reason for reason in self.reasons if reason in UNREADABLE]
+        if reasons and self.labelled + self.reasons.total() == 1:
+            raise Trouble(f"{name} has no answer ({reasons[0]}): {UNREADABLE[reasons[0]]}")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TextIO
 
+from pipeline.files import HALF
 from pipeline.sample import Facts
 from pipeline.tables import csv_text
+from stages.predict.results import CSV, JSONL
 
 BOXES = ("face_x", "face_y", "face_w", "face_h", "x", "y", "width", "height")
 
@@ -66,10 +68,22 @@ class Answer:
 class Tables:
     """Writes answers as they come; the files have their names when all is written."""
 
-    def __init__(self, folder: Path, labels: Sequence[str], csv: bool, jsonl: bool) -> None:
-        wanted = {"predictions.csv": csv, "predictions.jsonl": jsonl}
+    def __init__(
+        self,
+        folder: Path,
+        labels: Sequence[str],
+        csv: bool,
+        jsonl: bool,
+        replaced: Collection[Path] = (),
+    ) -> None:
+        """`replaced` are files of an earlier run in the folder. They go when the first rows of this
+        one are there; the tables among them stay until their successors are finished.
+        """
+        wanted = {CSV: csv, JSONL: jsonl}
         self._names = [name for name, written in wanted.items() if written]
         self._folder = folder
+        self._tables = {folder / name for name in wanted}
+        self._replaced = set(replaced) - {folder / f"{HALF}{name}" for name in self._names}
         self._header = ["file", "frame", "time", "label", *(f"p_{label}" for label in labels)]
         self._stack = ExitStack()
         self._files: dict[str, TextIO] = {}
@@ -80,33 +94,44 @@ class Tables:
         for name in self._names:
             # File names need not be Unicode: their odd bytes are spelled out.
             beside = open(
-                self._folder / f".new-{name}", "w", -1, "utf-8", "backslashreplace", newline=""
+                self._folder / f"{HALF}{name}", "w", -1, "utf-8", "backslashreplace", newline=""
             )
             self._files[name] = self._stack.enter_context(beside)
-        if "predictions.csv" in self._files:
-            self._files["predictions.csv"].write(csv_text([*self._header, *BOXES, "reason"], []))
+        if CSV in self._files:
+            self._files[CSV].write(csv_text([*self._header, *BOXES, "reason"], []))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """What was answered before an interruption is kept too; where nothing was, tables of
-        before stay.
-        """
+        """After an interruption the rows so far are kept; without any, the earlier tables stay."""
         self._stack.close()
+        finished = kind is None or self._rows > 0
+        if finished and not self._rows:
+            _remove(self._replaced - self._tables)
         for name in self._names:
-            beside = self._folder / f".new-{name}"
-            if kind is None or self._rows:
+            beside = self._folder / f"{HALF}{name}"
+            if finished:
                 beside.replace(self._folder / name)
             else:
                 beside.unlink()
+        if finished:
+            written = {self._folder / name for name in self._names}
+            _remove(self._replaced & self._tables - written)
 
     def add(self, answers: Sequence[Answer]) -> None:
         """A row and a line for each; on disk when this returns, for the run may be killed."""
-        if table := self._files.get("predictions.csv"):
+        if not self._rows:
+            _remove(self._replaced - self._tables)
+        if table := self._files.get(CSV):
             table.write(csv_text(None, (answer.as_row() for answer in answers)))
             table.flush()
-        if lines := self._files.get("predictions.jsonl"):
+        if lines := self._files.get(JSONL):
             lines.writelines(
                 json.dumps(answer.as_dict(), ensure_ascii=False) + "\n" for answer in answers
             )
             lines.flush()
         self._rows += len(answers)
+
+
+def _remove(paths: Collection[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

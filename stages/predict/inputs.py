@@ -5,13 +5,14 @@ from __future__ import annotations
 import glob
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import files, raw
 from pipeline.sample import Sample
 from pipeline.trouble import Usage
+from stages.predict.results import results_among
 from stages.video.containers import is_video
 
 
@@ -53,9 +54,11 @@ def _below(folder: Path, follow_links: bool) -> Iterator[Input]:
     listing = raw.find(folder, follow_links)
     for line in listing.remarks():
         print(files.shown(line))
+    own = _results(Path(found.path) for found in listing.files)
     for found in listing.files:
-        refusal = found.refusal.replace("no_label", "")
-        yield Input(Sample(found.key, "", Path(found.path)), refusal)
+        if Path(found.path) not in own:
+            refusal = found.refusal.replace("no_label", "")
+            yield Input(Sample(found.key, "", Path(found.path)), refusal)
 
 
 def _matching(pattern: str) -> Iterator[Input]:
@@ -64,7 +67,17 @@ def _matching(pattern: str) -> Iterator[Input]:
     found = [path for path in found if not path.is_dir()]
     if not found:
         raise Usage(f"{pattern}: no such picture or folder")
-    yield from map(_named, found)
+    own = _results(found)
+    yield from (_named(path) for path in found if path not in own)
+
+
+def _results(paths: Iterable[Path]) -> set[Path]:
+    """Results of earlier predictions among some files; a line is printed where there are some."""
+    paths = list(paths)
+    own = results_among(paths).intersection(paths)
+    if own:
+        print(f"predict: {len(own):,} files left out: they are results of earlier predictions")
+    return own
 
 
 def _named(path: Path) -> Input:

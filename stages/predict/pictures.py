@@ -19,11 +19,11 @@ from stages.predict.answers import Answer
 from stages.predict.chain import Chain, Crop
 from stages.predict.inputs import Input
 from stages.predict.predictor import Predictor
+from stages.predict.reasons import UNREADABLE
+from stages.predict.results import video_name
 
 BATCH = 128  # pictures that the network sees at once
 FEW = 2  # so many pictures are done sooner here than by workers that must start first
-DRAWABLE = ("", "no_face", "mouth_too_small")
-"""Reasons of pictures that could be read."""
 
 
 def label_pictures(
@@ -70,7 +70,7 @@ class Copies:
 
     def film(self, key: str) -> Path:
         """Where the annotated copy of a video goes."""
-        return (self._folder / files.output_name(key)).with_suffix(".mp4")
+        return self._folder / video_name(key)
 
     def draw(
         self, samples: Sequence[Sample], answers: Sequence[Answer], executor: Executor
@@ -82,7 +82,7 @@ class Copies:
         tasks = [
             (sample, by_file[sample.key])
             for sample in samples
-            if by_file[sample.key][0].reason in DRAWABLE
+            if by_file[sample.key][0].reason not in (*UNREADABLE, "error")
         ]
         for (sample, _), failure in executor.map(self._annotate, tasks):
             if isinstance(failure, Exception):

@@ -166,7 +166,7 @@ def test_nothing_from_standard_input_is_a_row_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
-    (row,) = predict(tmp_path, "--input", "-")
+    (row,) = predict(tmp_path, "--input", "-", code=1)
     assert row["reason"] == "empty"
 
 
