@@ -26,7 +26,9 @@ from stages.training.optimizer import learning_rate, optimizer_of
 from stages.training.recipes import Recipe
 from stages.training.validation import Validation
 
-EXPLODED = 10  # times the loss of a guess: a loss so high in training means a rate too high
+# Times the loss of a guess: a loss so high means that the learning rate is too high. Validation may
+# be far off in the first epochs, as long as batch norm's averages lag behind.
+EXPLODED = {"data/trainloss": ("the loss", 10), "data/valloss": ("the validation loss", 100)}
 
 Numbers = dict[str, Any]
 """What is known of an epoch: its number, losses and accuracies, learning rate and seconds."""
@@ -99,7 +101,7 @@ def fit(
     validate = Validation(val, recipe, device, world) if val else None
     model, frozen = world.prepare(state.network), recipe.freeze
     bar = _bar(recipe, len(train), state.epoch, shown=record.shows_progress and world.writes)
-    warned = False
+    told = not world.writes
     while state.epoch < recipe.epochs:
         # Epoch.
         began = time.monotonic()
@@ -115,9 +117,9 @@ def fit(
             numbers |= validate(state.network)
         numbers["seconds"] = round(time.monotonic() - began, 4)
         _require_finite(numbers)
-        if not warned and numbers["data/trainloss"] > EXPLODED * math.log(len(labels)):
-            warned = True
-            _warn(numbers, len(labels), world)
+        if not told and (warning := _explosion(numbers, math.log(len(labels)))):
+            told = True
+            print(warning)
         better = val is not None and (not state.best or _rank(numbers) > _rank(state.best))
         if better:
             state.best = numbers
@@ -199,17 +201,20 @@ def _losses(logits: Tensor, target: Tensor, source: BatchSource, recipe: Recipe)
 
 def _require_finite(numbers: Numbers) -> None:
     """Raise Trouble where a loss is infinite or no number."""
-    for tag, kind in (("data/trainloss", "the loss"), ("data/valloss", "the validation loss")):
+    for tag, (name, _) in EXPLODED.items():
         if not math.isfinite(numbers.get(tag, 0.0)):
-            raise Trouble(f"{kind} is no longer finite in epoch {numbers['epoch']}: lower --lr")
+            raise Trouble(f"{name} is no longer finite in epoch {numbers['epoch']}: lower --lr")
 
 
-def _warn(numbers: Numbers, labels: int, world: World) -> None:
-    if world.writes:
-        print(
-            f"train: the loss was {numbers['data/trainloss']:,.1f} in epoch {numbers['epoch']} (a "
-            f"guess has {math.log(labels):.1f}): training explodes; stop it and lower --lr"
-        )
+def _explosion(numbers: Numbers, guess: float) -> str:
+    """A line that tells of a loss far over that of a guess; "" where there is none."""
+    for tag, (name, times) in EXPLODED.items():
+        if numbers.get(tag, 0.0) > times * guess:
+            return (
+                f"train: {name} was {numbers[tag]:,.1f} in epoch {numbers['epoch']} (a guess has "
+                f"{guess:.1f}): training explodes; stop it and lower --lr"
+            )
+    return ""
 
 
 def _keep_pages() -> None:

@@ -11,7 +11,7 @@ from small_sets import Kept, changed, crops, weights_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.trouble import Trouble
+from pipeline.trouble import Trouble, Usage
 from stages.training.augment import apply
 from stages.training.augmentation import centre, draw
 from stages.training.batches import BatchSource
@@ -213,6 +213,36 @@ def test_a_loss_that_is_no_number_ends_in_a_sentence() -> None:
     recipe = Recipe(epochs=3, batch=16, lr=1e30, schedule="constant")
     with pytest.raises(Trouble, match=r"^the loss is no longer finite in epoch 1: lower --lr$"):
         fit(recipe, 0, crops((20, 20)), None, TWO, CPU)
+
+
+@pytest.mark.parametrize(("lr", "lines"), [(2.0, 1), (0.01, 0)])
+def test_a_loss_that_explodes_but_stays_finite_is_told_once(
+    capsys: pytest.CaptureFixture[str], lr: float, lines: int
+) -> None:
+    recipe = Recipe(epochs=1, batch=16, optimizer="sgd", lr=lr, schedule="constant")
+    state = fit(recipe, 0, crops((22, 22)), crops((4, 4), 5), TWO, CPU)
+    told = capsys.readouterr().out.splitlines()
+    assert state.epoch == 1 and len(told) == lines
+    for line in told:
+        assert line.startswith("train: the loss was ") and line.endswith(
+            " in epoch 1 (a guess has 0.7): training explodes; stop it and lower --lr"
+        )
+
+
+@pytest.mark.parametrize("model", ["resnet18", "mobilenet_v3_small"])
+def test_a_batch_of_one_that_batch_norm_cannot_take_is_one_sentence(model: str) -> None:
+    recipe = Recipe(model=model, batch=1, input_size=32, resize=32)
+    with pytest.raises(Usage) as usage:
+        fit(recipe, 0, crops((3, 3)), None, TWO, CPU)
+    assert str(usage.value) == (
+        f"--batch 1 is too few for {model}: its batch norm compares the pictures of a batch; "
+        "give --batch 2 or more"
+    )
+
+
+def test_a_batch_of_one_that_the_network_can_take_is_trained_on() -> None:
+    state = fit(Recipe(batch=1, epochs=1), 0, crops((3, 3)), None, TWO, CPU)
+    assert state.epoch == 1
 
 
 def test_a_run_ends_after_the_epoch_in_which_it_is_asked_to() -> None:
