@@ -23,7 +23,8 @@ from stages.training.recipes import Recipe
 
 FOUR = ("none", "openmouth", "pouting", "smile")
 torch.set_num_threads(1)  # work this small is slower with two, much slower on a busy machine
-ALONE = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+TESTS = Path(__file__).parent
+ALONE = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}"}
 """The environment of processes whose numbers are to be those of this one."""
 TINTS = ((230, 90, 90), (90, 230, 90), (90, 90, 230), (220, 220, 90))
 SIDE = 32

@@ -70,20 +70,37 @@ def joined(device: str) -> Iterator[World]:
         dist.destroy_process_group()
 
 
+class SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes, for gradients too.
+
+    Torch's own (torch.distributed.nn) is deprecated in favour of a private module.
+    """
+
+    @staticmethod
+    def forward(context: object, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: object, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
 class SharedBatchNorm(nn.BatchNorm2d):
     """Batch norm over all processes' pictures, on a CPU; torch's SyncBatchNorm needs a GPU."""
 
     def forward(self, input: Tensor) -> Tensor:
-        from torch.distributed.nn.functional import all_reduce  # it sums gradients too
-
         if not self.training:
             return super().forward(input)
         count = torch.full((1,), input.numel() / input.shape[1], dtype=input.dtype)
         parts = torch.cat([input.sum((0, 2, 3)), count])
-        total = all_reduce(parts)
+        total = SumOverProcesses.apply(parts)
         mean = total[:-1] / total[-1]
         away = input - mean[None, :, None, None]
-        variance = all_reduce(away.square().sum((0, 2, 3))) / total[-1]
+        variance = SumOverProcesses.apply(away.square().sum((0, 2, 3))) / total[-1]
         with torch.no_grad():
             self._remember(mean, variance * total[-1] / (total[-1] - 1))
         scaled: Tensor = away * torch.rsqrt(variance + self.eps)[None, :, None, None]

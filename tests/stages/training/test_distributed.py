@@ -13,21 +13,22 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from small_sets import ALONE, crops, epochs_in, flags, metrics_in, put_divided, train
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.commands.train import several
-from stages.training.distributed import World, joined
+from stages.training.distributed import World, joined, share_batch_norm
 from stages.training.loop import NO_RECORD, fit
 from stages.training.models import build
 from stages.training.recipes import Recipe
 
 TRAIN, VAL = {"none": 23, "openmouth": 18}, {"none": 7, "openmouth": 6}
+SEED = 1
 BATCHES = ("--epochs", "2", "--batch", "13")  # 13, 13, 13, 2
-# With this seed no activation lies so near to nought that rounding decides whether ReLU lets it by.
-RECIPE = (*BATCHES, "--optimizer", "sgd", "--lr", "0.02", "--seed", "1", "--name", "run")
+RECIPE = (*BATCHES, "--optimizer", "sgd", "--lr", "0.02", "--seed", str(SEED), "--name", "run")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
-PLAIN = {"epochs": 2, "batch": 13, "optimizer": "sgd", "lr": 0.02}
+PLAIN: dict[str, Any] = {"epochs": 2, "batch": 13, "optimizer": "sgd", "lr": 0.02}
 RECIPES: dict[str, dict[str, Any]] = {
     "plain": PLAIN,
     "weights": {**PLAIN, "balance": "weights"},
@@ -36,6 +37,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     "committee": {**PLAIN, "model": "committee"},
 }
 HERE = Path(__file__).parent
+ROUNDING = 1e-3
+"""Largest distance between the weights of one process and of several, as a share of the way that
+training took them. Sums are rounded in another order, and now and then that decides whether ReLU
+lets a number by: up to 1e-4 on the processors tried. Batch norm that is not shared, or gradients
+that are not averaged, give 1e-2 and more.
+"""
 SCRIPT = f"""import sys
 sys.path.append({str(HERE)!r})
 import test_distributed
@@ -52,11 +59,37 @@ def fit_all(folder: str) -> None:
 
 def fit_each(folder: str, cpu: torch.device, world: World) -> None:
     for name, recipe in RECIPES.items():
-        sets = crops((23, 18)), crops((7, 6), 5)
-        state = fit(Recipe(**recipe), 4, *sets, ["a", "b"], cpu, NO_RECORD, world)
-        if world.writes:
-            save_file(state.network.state_dict(), f"{folder}/{name}-{world.size}.safetensors")
+        fit_one(f"{folder}/{name}", recipe, cpu, world)
+    for name, kind in FAULTY.items():
+        fit_one(f"{folder}/{name}", PLAIN, cpu, kind(world.rank, world.size))
     write_gradients(folder, world)
+
+
+def fit_one(path: str, recipe: dict[str, Any], cpu: torch.device, world: World) -> None:
+    sets = crops((23, 18)), crops((7, 6), 5)
+    state = fit(Recipe(**recipe), SEED, *sets, ["a", "b"], cpu, NO_RECORD, world)
+    if world.writes:
+        save_file(state.network.state_dict(), f"{path}-{world.size}.safetensors")
+
+
+class NoSharedBatchNorm(World):
+    """A faulty trainer: each process measures its own pictures."""
+
+    def prepare(self, network: nn.Module) -> nn.Module:
+        return nn.parallel.DistributedDataParallel(network) if self.size > 1 else network
+
+
+class NoSharedGradients(World):
+    """A faulty trainer: each process steps by its own pictures' gradient."""
+
+    def prepare(self, network: nn.Module) -> nn.Module:
+        return share_batch_norm(network) if self.size > 1 else network
+
+
+FAULTY: dict[str, type[World]] = {
+    "no-batch-norm": NoSharedBatchNorm,
+    "no-gradients": NoSharedGradients,
+}
 
 
 def write_gradients(folder: str, world: World) -> None:
@@ -87,6 +120,20 @@ def farthest(one: Path, other: Path) -> float:
     return max((left[name].double() - right[name].double()).abs().max().item() for name in left)
 
 
+def as_vector(weights: dict[str, Tensor]) -> Tensor:
+    """All numbers in a row, but for counters."""
+    kept = [weights[name] for name in sorted(weights) if weights[name].is_floating_point()]
+    return torch.cat([value.double().flatten() for value in kept])
+
+
+def apart(one: Path, other: Path, recipe: Recipe, seed: int) -> float:
+    """The distance between two files' weights as a share of the way from the first weights."""
+    torch.manual_seed(seed)
+    first = as_vector(build(recipe, 2).state_dict())
+    left, right = as_vector(load_file(one)), as_vector(load_file(other))
+    return float((left - right).norm() / (left - first).norm())
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("alone")
@@ -104,11 +151,11 @@ def test_several_processes_end_with_the_weights_of_one(
     assert done.returncode == 0, done.stderr[-3000:]
     run = tmp_path / "processed" / "runs" / "run"
     for name in ("best.safetensors", "last.safetensors"):
-        assert farthest(run / name, alone / name) < 1e-4
+        assert apart(run / name, alone / name, Recipe(), SEED) < ROUNDING
     assert epochs_in(run) == [1, 2]
     for ours, theirs in zip(metrics_in(run), metrics_in(alone), strict=True):
         for tag in ("data/trainloss", "data/trainacc", "data/valloss", "data/valacc", "lr"):
-            assert ours[tag] == pytest.approx(theirs[tag], abs=1e-4)
+            assert ours[tag] == pytest.approx(theirs[tag], abs=1e-3)
     only_one_speaks(done.stdout, processes)
     assert {path.name for path in run.iterdir()} == {path.name for path in alone.iterdir()}
     assert len(list((run / "tensorboard").iterdir())) == 1
@@ -137,7 +184,13 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_loop_shares_batches_without_changing_their_result(fitted: Path, name: str) -> None:
     one, two = fitted / f"{name}-1.safetensors", fitted / f"{name}-2.safetensors"
-    assert farthest(one, two) < 1e-4
+    assert apart(one, two, Recipe(**RECIPES[name]), SEED) < ROUNDING
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_fault_in_sharing_is_far_over_what_rounding_does(fitted: Path, name: str) -> None:
+    one, two = fitted / f"{name}-1.safetensors", fitted / f"{name}-2.safetensors"
+    assert apart(one, two, Recipe(**PLAIN), SEED) > 5 * ROUNDING
 
 
 def test_gradients_and_batch_norm_are_those_of_all_pictures(fitted: Path) -> None:
