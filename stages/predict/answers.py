@@ -1,4 +1,4 @@
-"""What a model said of each face, as the rows of predictions.csv and predictions.jsonl."""
+"""The answer for each face, and the tables of answers: predictions.csv, predictions.jsonl."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BOXES = ("face_x", "face_y", "face_w", "face_h", "x", "y", "width", "height")
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said of one face: the share of each label, or the reason why there is none.
+    """The answer for one face: the share of each label, or the reason why there is none.
 
     `facts` may hold `face` and `crop` (left, top, width, height) and `landmarks` (68 × [x, y]),
     all in pixels of the upright picture; `frame` (from 0) and `time` (seconds) are a video's.
@@ -44,7 +44,7 @@ class Answer:
         return f"{self.label} {max(self.shares):.0%}" if self.shares else self.reason
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, in plain types that JSON knows."""
+        """All of it as JSON's types: a line of predictions.jsonl."""
         shares = dict(zip(self.labels, self.shares, strict=True)) if self.shares else None
         place = {} if self.frame is None else {"frame": self.frame, "time": self.time}
         known = {name: self.facts.get(name) for name in ("face", "crop", "landmarks")}
@@ -66,7 +66,7 @@ class Answer:
 
 
 class Tables:
-    """Writes answers as they come; the files have their names when all is written."""
+    """Writes answers as they come; the files get their names when all is written."""
 
     def __init__(
         self,

@@ -12,8 +12,8 @@ from pathlib import Path
 from pipeline import files, raw
 from pipeline.sample import Sample
 from pipeline.trouble import Usage
+from stages.formats.containers import is_video
 from stages.predict.results import results_among
-from stages.video.containers import is_video
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class VideoFile:
     """Takes frames one after the other; nothing is there under its name before `finish`."""
 
     def __init__(self, path: Path, width: int, height: int, rate: float = RATE) -> None:
-        """The size in pixels is made even. `rate` in frames a second is what players are told.
+        """The size in pixels is made even. `rate` (frames a second) is a hint for players.
 
         Raises Trouble where the file cannot be written.
         """
@@ -77,7 +77,7 @@ class VideoFile:
         self._beside.replace(self._path)
 
     def _encode(self, picture: VideoFrame | None) -> None:
-        """Encode a picture (None: no more come). The last packet waits, to be told its length."""
+        """Encode a picture (None: no more come). The last packet waits for its length."""
         import av
 
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.sample import Image, Reject
-from stages.video.containers import FORMATS, ends_early
+from stages.formats.containers import FORMATS, ends_early
 from stages.video.frames import RATE, Frame
 
 if TYPE_CHECKING:

@@ -32,9 +32,9 @@ function article(api, path, method, operation) {
     made.append(element("pre", element("code", sample.source.replaceAll("{server}", location.origin))));
   }
   const rows = Object.entries(operation.responses).map(([status, response]) => {
-    const told = resolved(api, response);
-    const [content] = Object.values(told.content ?? {});
-    return [status, told.description, content ? kindOf(api, content.schema) : ""];
+    const described = resolved(api, response);
+    const [content] = Object.values(described.content ?? {});
+    return [status, described.description, content ? kindOf(api, content.schema) : ""];
   });
   made.append(element("h3", "Replies"), table(["Status", "Meaning", "Body"], rows));
   return made;

@@ -18,19 +18,19 @@ let turn = 0; // counts pictures asked for, so that a late answer to an earlier 
 let limits = { max_megabytes: Infinity };
 
 async function ask(picture) {
-  let reply, told;
+  let response, reply;
   try {
-    reply = await fetch("/predict", {
+    response = await fetch("/predict", {
       method: "POST",
       body: picture,
       headers: { "Content-Type": "application/octet-stream" },
     });
-    told = await reply.json();
+    reply = await response.json();
   } catch {
     throw new Error("The server does not answer. Is it still running?");
   }
-  if (!reply.ok) throw Object.assign(new Error(told.detail), { reason: told.reason });
-  return told;
+  if (!response.ok) throw Object.assign(new Error(reply.detail), { reason: reply.reason });
+  return reply;
 }
 
 async function show(picture) {
@@ -44,17 +44,17 @@ async function show(picture) {
       throw new Error(`The file is over ${limits.max_megabytes} MB: choose a smaller one.`);
     }
     // Not every format that the server reads can be drawn here: then boxes are shown alone.
-    const [told, source] = await Promise.all([
+    const [reply, source] = await Promise.all([
       ask(picture),
       createImageBitmap(picture).catch(() => null),
     ]);
     if (mine !== turn) return;
-    shown = { ...told, source, mirrored: false };
-    caption.textContent = [picture.name, `${told.width} × ${told.height} pixels`,
-      `${Math.round(told.milliseconds)} ms`, source ? "" : "this browser cannot draw its format"]
+    shown = { ...reply, source, mirrored: false };
+    caption.textContent = [picture.name, `${reply.width} × ${reply.height} pixels`,
+      `${Math.round(reply.milliseconds)} ms`, source ? "" : "this browser cannot draw its format"]
       .filter(Boolean).join(" · ");
     paint();
-    tell(told.answers);
+    tell(reply.answers);
   } catch (error) {
     if (mine === turn) say(error.message, true);
   }
@@ -129,11 +129,11 @@ async function watch(stream) {
 async function look(stream, picture) {
   const began = performance.now();
   try {
-    const told = await ask(picture);
+    const reply = await ask(picture);
     if (stream !== live) return;
-    Object.assign(shown, { width: told.width, height: told.height, answers: told.answers });
-    caption.textContent = `${told.width} × ${told.height} pixels · ${Math.round(performance.now() - began)} ms`;
-    tell(told.answers);
+    Object.assign(shown, { width: reply.width, height: reply.height, answers: reply.answers });
+    caption.textContent = `${reply.width} × ${reply.height} pixels · ${Math.round(performance.now() - began)} ms`;
+    tell(reply.answers);
   } catch (error) {
     if (error.reason !== "busy") throw error; // the next frame may have better luck
   }
@@ -208,10 +208,10 @@ function number(pen, answer, place, pixel) {
 }
 
 function tell(answers) {
-  const spoken = answers.map(sentence);
-  const first = answers.length > 1 ? `${answers.length} faces` : spoken[0];
+  const sentences = answers.map(sentence);
+  const first = answers.length > 1 ? `${answers.length} faces` : sentences[0];
   say(first, answers.length === 1 && !answers[0].label);
-  canvas.setAttribute("aria-label", `Picture: ${spoken.join("; ")}`);
+  canvas.setAttribute("aria-label", `Picture: ${sentences.join("; ")}`);
   faces.replaceChildren(...answers.flatMap((answer, place) =>
     answer.label || answers.length > 1 ? [card(answer, place, answers.length)] : []));
   legend.hidden = !answers.some((answer) => answer.face);

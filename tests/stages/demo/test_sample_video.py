@@ -20,7 +20,7 @@ def grey(image: Image) -> Image:
     return np.asarray(image.mean(axis=2), np.uint8)
 
 
-def test_a_face_with_the_mouth_that_is_told_and_none_where_nobody_is() -> None:
+def test_each_second_shows_the_expression_of_the_table_or_nobody() -> None:
     images = list(frames(0, SEEN, change=1))
     assert len(images) == RATE * len(SEEN)
     assert {image.shape for image in images} == {(HEIGHT, WIDTH, 3)}
@@ -61,7 +61,7 @@ def test_each_label_has_a_second_and_there_are_stretches_without_a_face() -> Non
     assert {"none", "smile", "pouting", "openmouth", "nobody"} == set(SCRIPT)
 
 
-def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_an_unwritable_video_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / ".new-video.mp4").mkdir()
     with pytest.raises(Exception, match="cannot be written as a video: give --no-video"):
         write_video(tmp_path / "video.mp4", 0, SEEN)

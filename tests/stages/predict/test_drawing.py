@@ -155,15 +155,15 @@ def test_a_box_as_tall_as_the_picture_keeps_its_middle_clear_of_the_text() -> No
 
 def test_a_sheet_has_a_row_for_each_name_and_a_cell_for_each_picture() -> None:
     colours = {"none": [(255, 0, 0), (0, 0, 255)], "smile": [(0, 128, 0)], "pouting": []}
-    rows = {name: [flat(30, 50, one) for one in ones] for name, ones in colours.items()}
+    rows = {name: [flat(30, 50, colour) for colour in row] for name, row in colours.items()}
     sheet = contact_sheet(rows, columns=3, side=48)
     assert sheet.shape[0] == 3 * (48 + 4) + 4
     first = sheet.shape[1] - 3 * (48 + 4)
-    for place, ones in enumerate(colours.values()):
+    for place, row in enumerate(colours.values()):
         for column in range(3):
             top, left = 4 + place * 52, first + column * 52
             cell = sheet[top : top + 48, left : left + 48]
-            assert (cell == (ones[column] if column < len(ones) else PAPER)).all()
+            assert (cell == (row[column] if column < len(row) else PAPER)).all()
 
 
 def test_a_sheet_shows_no_more_than_its_columns() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.trouble import Usage
+from stages.formats.containers import is_video
 from stages.predict.inputs import inputs
 from stages.predict.judging import in_folder
-from stages.video.containers import is_video
 
 NAMES = ("a b.jpg", "-dash.jpg", "line\nbreak.jpg", "微笑.jpg", "[1].jpg", "x.PNG")
 
@@ -33,7 +33,7 @@ def test_a_folder_gives_all_below_it_by_the_path_from_there(folder: Path) -> Non
     assert found(folder) == dict.fromkeys([*NAMES, "deep/below.jpg"], "")
 
 
-def test_what_programs_leave_in_a_folder_is_left_out_and_told(
+def test_what_programs_leave_in_a_folder_is_left_out_and_counted(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("deep/@eaDir/x.jpg", "._a b.jpg", "Thumbs.db"):
@@ -60,10 +60,10 @@ def test_labelled_folders_lose_what_programs_left_and_know_every_name_of_a_split
     for name in ("Training/a/1.jpg", "valid/a/2.jpg", "valid/b/3.jpg", "valid/b/._3.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"1")
-    labelled = [(one.sample.label, one.split) for one in in_folder(tmp_path)]
+    labelled = [(picture.sample.label, picture.split) for picture in in_folder(tmp_path)]
     assert labelled == [("a", "val"), ("b", "val")]
-    told = capsys.readouterr().out
-    assert "valid/ is taken as val" in told and "1 file that programs leave behind" in told
+    output = capsys.readouterr().out
+    assert "valid/ is taken as val" in output and "1 file that programs leave behind" in output
     (tmp_path / "valid" / "B").mkdir()
     (tmp_path / "valid" / "B" / "4.jpg").write_bytes(b"1")
     with pytest.raises(Usage, match="'B' and 'b', which look the same"):
@@ -136,12 +136,12 @@ def test_no_input_is_wrong_usage() -> None:
         (b"", False),
     ],
 )
-def test_a_video_is_told_by_its_first_bytes(tmp_path: Path, head: bytes, expected: bool) -> None:
+def test_a_video_is_known_by_its_first_bytes(tmp_path: Path, head: bytes, expected: bool) -> None:
     for name in ("a.mp4", "a.jpg"):
         (tmp_path / name).write_bytes(head)
         assert is_video(tmp_path / name) is expected
 
 
-def test_what_is_not_there_is_no_video(tmp_path: Path) -> None:
+def test_a_missing_file_is_no_video(tmp_path: Path) -> None:
     assert not is_video(tmp_path / "gone.mp4")
     assert not is_video(tmp_path)

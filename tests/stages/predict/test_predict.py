@@ -60,7 +60,7 @@ def test_three_lines_give_the_label_of_an_array(predictor: Predictor) -> None:
         assert len(answer.facts["landmarks"]) == 68
 
 
-def test_a_raw_training_picture_gets_what_its_stored_crop_gets(predictor: Predictor) -> None:
+def test_a_raw_training_picture_gets_the_shares_of_its_stored_crop(predictor: Predictor) -> None:
     processed = home() / "processed"
     with Ledger(processed / "ledger.sqlite") as ledger:
         stored = list(ledger.samples("split", processed))
@@ -74,7 +74,7 @@ def test_a_raw_training_picture_gets_what_its_stored_crop_gets(predictor: Predic
     assert len(stored) > 50
 
 
-def test_threads_give_what_one_call_after_the_other_gives(predictor: Predictor) -> None:
+def test_threads_give_the_same_answers_as_calls_in_a_row(predictor: Predictor) -> None:
     images = [expression(label) for label in POSES] * 5
     serial = [predictor(image) for image in images]
     with ThreadPoolExecutor(8) as pool:
@@ -109,7 +109,9 @@ def test_a_picture_without_a_face_says_so(predictor: Predictor) -> None:
         np.zeros((0, 20, 3), np.uint8),
     ],
 )
-def test_what_is_no_picture_is_refused_in_words(predictor: Predictor, image: Image) -> None:
+def test_an_array_that_is_no_picture_is_refused_with_its_shape(
+    predictor: Predictor, image: Image
+) -> None:
     with pytest.raises(ValueError, match="a picture is H×W×3 uint8"):
         predictor(image)
 
@@ -149,7 +151,7 @@ def test_the_picture_drawn_has_the_crop_s_box_and_is_otherwise_the_same(tmp_path
     assert np.abs(drawn[lips].astype(int) - expression("smile")[lips]).mean() < 6
 
 
-def test_nothing_but_what_was_asked_for_is_written(tmp_path: Path) -> None:
+def test_only_the_wanted_files_are_written(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(encode(expression("smile")))
     predict(tmp_path / "out", "--input", tmp_path / "a.jpg", "--no-draw", "--no-jsonl")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.csv"]
@@ -162,7 +164,7 @@ def test_a_picture_from_standard_input(tmp_path: Path, monkeypatch: pytest.Monke
     assert (row["file"], row["label"]) == ("standard input", "pouting")
 
 
-def test_nothing_from_standard_input_is_a_row_too(
+def test_empty_standard_input_has_a_row_and_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
@@ -186,7 +188,7 @@ def test_nothing_from_standard_input_is_a_row_too(
         (["--smooth", "-1", "--input", "Makefile"], 2, "--smooth"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_sentence_and_tables_of_before_stay(
+def test_wrong_usage_is_one_sentence_and_earlier_tables_stay(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -200,13 +202,13 @@ def test_what_cannot_be_done_is_said_in_one_sentence_and_tables_of_before_stay(
     capfd.readouterr()
     where = ["--model", str(model()), "--output", str(tmp_path), "--workers", "0"]
     assert main(["predict", *where, *flags]) == code
-    said = capfd.readouterr().err
-    assert words in said and "Traceback" not in said and said.count("\n") == 1
+    errors = capfd.readouterr().err
+    assert words in errors and "Traceback" not in errors and errors.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.csv"]
     assert (tmp_path / "predictions.csv").read_text() == "of before"
 
 
-def test_a_stream_is_labelled_and_one_without_pictures_is_told(
+def test_a_stream_is_labelled_and_one_without_pictures_is_reported(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A server that sends from the beginning only: AVI plays so, MP4 has its index at the end."""
@@ -258,7 +260,7 @@ def test_predict_asks_for_sensible_numbers() -> None:
 
 
 def test_a_killed_run_keeps_the_rows_it_wrote(tmp_path: Path) -> None:
-    """It is killed, not asked to end, as soon as the first batch of a video is on disk."""
+    """Killed by SIGKILL and by Ctrl-C, as soon as the first batch of a video is on disk."""
     from small_faces import video
 
     code = (

@@ -81,7 +81,7 @@ def test_a_table_of_another_program_is_no_result(tmp_path: Path) -> None:
     assert results_in(tmp_path) == set()
 
 
-def test_what_a_killed_run_left_goes_too(folder: Path, tmp_path: Path) -> None:
+def test_files_of_a_killed_run_are_removed_too(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     predict(output, "--input", folder)
     for name in ("predictions.csv", "predictions.jsonl"):

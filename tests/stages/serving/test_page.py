@@ -52,13 +52,13 @@ def page(browser: Browser, server: Served) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1200, "height": 800})
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
     page.goto(server.address)
     expect(page.locator("#labels")).to_have_text(", ".join(LABELS))
     yield page
     page.close()
     refused = "Failed to load resource"  # the browser's own note of a reply that is no 200
-    assert [one for one in complaints if not one.startswith(refused)] == []
+    assert [line for line in complaints if not line.startswith(refused)] == []
 
 
 def colours(page: Page) -> set[tuple[int, int, int]]:
@@ -118,20 +118,20 @@ def test_two_faces_have_numbers(page: Page, folder: Path) -> None:
     expect(page.locator("#faces h2")).to_have_text(["Face 1", "Face 2"])
 
 
-def test_what_is_no_picture_is_told(page: Page, folder: Path) -> None:
+def test_a_picture_without_an_answer_shows_the_reason(page: Page, folder: Path) -> None:
     cut = folder / "cut.jpg"
     cut.write_bytes(portrait_file(folder).read_bytes()[:9000])
     blank = folder / "blank.png"
     cv2.imwrite(str(blank), cv2.imread(str(portrait_file(folder)))[:20, :20])
     large = folder / "large.jpg"
     large.write_bytes(bytes(2_000_001))
-    for path, told in (
+    for path, message in (
         (cut, "The file ends before the picture does: send the whole file."),
         (blank, "No face was found. A larger face, seen from the front, works best."),
         (large, "The file is over 2 MB: choose a smaller one."),
     ):
         page.set_input_files("#file", path)
-        expect(page.locator("#message")).to_have_text(told)
+        expect(page.locator("#message")).to_have_text(message)
         expect(page.locator("#message")).to_have_class("wrong")
 
 
@@ -168,8 +168,8 @@ def test_the_interface_is_described(page: Page) -> None:
     )
 
 
-def test_a_server_that_is_gone_is_told(page: Page, server: Served, folder: Path) -> None:
+def test_a_server_that_is_gone_is_reported(page: Page, server: Served, folder: Path) -> None:
     page.route("**/predict", lambda route: route.abort())
     page.set_input_files("#file", portrait_file(folder))
-    told = "The server does not answer. Is it still running?"
-    expect(page.locator("#message")).to_have_text(told)
+    message = "The server does not answer. Is it still running?"
+    expect(page.locator("#message")).to_have_text(message)

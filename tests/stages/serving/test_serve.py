@@ -67,12 +67,12 @@ def ask(server: Served, body: bytes, path: str = "/predict", **headers: str) -> 
     """Status and JSON of a request, which are as openapi.json says."""
     method = "get" if path == "/health" else "post"
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    reply, said = exchange(server, method.upper(), path, body or None, sent)
-    told = json.loads(said)
+    reply, text = exchange(server, method.upper(), path, body or None, sent)
+    content = json.loads(text)
     described = API["paths"][path][method]["responses"][str(reply.status)]
     schema = described["content"]["application/json"]["schema"]
-    jsonschema.validate(told, {**schema, "components": API["components"]})
-    return reply.status, told
+    jsonschema.validate(content, {**schema, "components": API["components"]})
+    return reply.status, content
 
 
 def png(height: int, width: int, seed: int | None = None) -> bytes:
@@ -86,11 +86,11 @@ def png(height: int, width: int, seed: int | None = None) -> bytes:
 
 
 def test_the_answer_is_the_predictors(server: Served, model: Path, photo: bytes) -> None:
-    status, told = ask(server, photo)
+    status, content = ask(server, photo)
     predictor = Predictor(model)
     (expected,) = predictor(predictor.read(photo))
-    (answer,) = told["answers"]
-    assert status == 200 and (told["width"], told["height"]) == (512, 512)
+    (answer,) = content["answers"]
+    assert status == 200 and (content["width"], content["height"]) == (512, 512)
     assert answer.pop("probabilities") == pytest.approx(
         dict(zip(LABELS, expected.shares, strict=True)), abs=1e-6
     )
@@ -100,9 +100,9 @@ def test_the_answer_is_the_predictors(server: Served, model: Path, photo: bytes)
 
 
 def test_a_picture_without_a_face_has_a_reason(server: Served) -> None:
-    status, told = ask(server, png(300, 400))
-    (answer,) = told["answers"]
-    assert status == 200 and (told["width"], told["height"]) == (400, 300)
+    status, content = ask(server, png(300, 400))
+    (answer,) = content["answers"]
+    assert status == 200 and (content["width"], content["height"]) == (400, 300)
     assert answer["reason"] == "no_face" and answer["label"] is None
 
 
@@ -137,8 +137,8 @@ def test_a_picture_that_declares_billions_of_pixels_is_refused_at_once(server: S
     bomb = bytearray(png(8, 8))
     bomb[16:24] = (50_000).to_bytes(4) * 2
     began = time.monotonic()
-    status, told = ask(server, bytes(bomb))
-    assert 400 <= status < 500 and told["reason"] in ("too_large", "corrupt")
+    status, content = ask(server, bytes(bomb))
+    assert 400 <= status < 500 and content["reason"] in ("too_large", "corrupt")
     assert time.monotonic() - began < 5
 
 
@@ -160,8 +160,8 @@ def test_forms_and_other_sites_are_refused(server: Served, photo: bytes) -> None
     form = ask(server, photo, content_type="multipart/form-data; boundary=x")
     assert (form[0], form[1]["reason"]) == (415, "form")
     for site in ("cross-site", "same-site"):
-        status, told = ask(server, photo, sec_fetch_site=site)
-        assert (status, told["reason"]) == (403, "other_site")
+        status, content = ask(server, photo, sec_fetch_site=site)
+        assert (status, content["reason"]) == (403, "other_site")
     assert ask(server, photo, sec_fetch_site="same-origin")[0] == 200
 
 
@@ -193,12 +193,14 @@ def test_connections_at_once_get_their_own_answers(server: Served, photo: bytes)
     with ThreadPoolExecutor(6) as pool:
         replies = list(pool.map(lambda body: ask(server, body), bodies))
     alone = ask(server, photo)[1]["answers"]
-    for number, (status, told) in enumerate(replies):
+    for number, (status, content) in enumerate(replies):
         assert status == 200
         if number % 3:
-            assert told["answers"] == alone
+            assert content["answers"] == alone
         else:
-            assert told["height"] == 200 + number and told["answers"][0]["reason"] == "no_face"
+            assert (
+                content["height"] == 200 + number and content["answers"][0]["reason"] == "no_face"
+            )
 
 
 def half_an_upload(server: Served) -> socket.socket:
@@ -229,9 +231,9 @@ def test_slow_uploads_end_and_so_does_the_server(model: Path) -> None:
         with half_an_upload(server):
             began = time.monotonic()
             server.process.send_signal(signal.SIGINT)
-            said, wrong = server.process.communicate(timeout=10)
+            output, errors = server.process.communicate(timeout=10)
             assert time.monotonic() - began < 3
-    assert (server.process.returncode, said, wrong) == (0, "serve: ended\n", "")
+    assert (server.process.returncode, output, errors) == (0, "serve: ended\n", "")
 
 
 def test_a_port_that_is_taken_says_so(pipeline: Command, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from conftest import SHARED
 from small_films import UNEVEN, grey, write_film
 
 from pipeline.sample import Reject
-from stages.video.containers import ends_early, is_video
+from stages.formats.containers import ends_early, is_video
 from stages.video.film import Film
 
 KINDS = [

@@ -1,4 +1,4 @@
-"""Videos: faces followed, labels smoothed, damage told, drawn as they came."""
+"""Videos: faces are followed, labels smoothed, damage reported, copies drawn."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_annotated_video_is_of_the_same_size_rate_and_length(predicted: Path
     assert min(count for count, there in zip(green, labelled, strict=True) if there) > 500
 
 
-def test_the_size_is_kept_whatever_it_is(tmp_path: Path) -> None:
+def test_the_copy_has_the_size_of_the_film(tmp_path: Path) -> None:
     images = [np.full((48, 66, 3), 60 * number, np.uint8) for number in range(4)]
     predict(tmp_path / "out", "--input", write(tmp_path / "small.avi", images, "FFV1"))
     (drawn,) = (tmp_path / "out").glob("small*")
@@ -183,7 +183,7 @@ def test_a_stream_by_its_address_is_read_to_its_end(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "live.mp4").stat().st_size > 0
 
 
-def test_what_goes_wrong_while_reading_reaches_who_waits() -> None:
+def test_an_error_while_reading_is_raised_where_frames_are_waited_for() -> None:
     class Broken:
         live = False
 
