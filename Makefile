@@ -11,7 +11,7 @@ export DLIB_USE_CUDA = OFF
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help setup doctor collect credits clean-data crop-lips split train predict sheet status sample-data demo reset tensorboard evaluate export serve test test-long bench bench-video bench-serve bench-train check
+.PHONY: help setup doctor collect credits clean-data crop-lips split train predict report sheet status sample-data demo reset tensorboard evaluate export serve test test-long bench bench-video bench-serve bench-train check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ export: setup ## the newest model as ONNX and torch.export program
 
 serve: setup ## a page on this machine to try the newest model
 	@$(PIPELINE) serve $(FLAGS) $(ARGS)
+
+report: setup ## one page, processed/report.html: what was kept, dropped and why, likely mistakes, the model
+	@$(PIPELINE) report $(FLAGS) $(ARGS)
 
 sheet: setup ## contact sheet of the data set, a row for each label
 	@$(PIPELINE) sheet $(FLAGS) $(ARGS)

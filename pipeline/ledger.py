@@ -47,6 +47,17 @@ def as_json(value: Any) -> str:
     return _JSON.encode(value)
 
 
+class Entry(NamedTuple):
+    """A row as reports want it. `output` is relative to the processed folder."""
+
+    key: str
+    label: str
+    verdict: str
+    reason: str
+    output: str
+    facts: str  # JSON
+
+
 class Difference(NamedTuple):
     """Between what is wanted and what is done."""
 
@@ -163,6 +174,15 @@ class Ledger:
             for key, label, output, facts, content in cursor:
                 if only is None or key in only:
                     yield Sample(key, label, root / output, json.loads(facts), content)
+
+    def entries(self, stage: str) -> Iterator[Entry]:
+        """All rows of a stage, in order of key."""
+        rows = self._connection.execute(
+            "SELECT key, label, verdict, reason, output, facts FROM outcome "
+            "WHERE stage = ? ORDER BY key",
+            (stage,),
+        )
+        yield from map(Entry._make, rows)
 
     def forget(self, stage: str, keys: Iterable[str]) -> None:
         """Drop rows before their files change, so that no row outlives its file."""

@@ -16,6 +16,7 @@ from stages.commands.export import Export
 from stages.commands.face_models import FetchFaceModels
 from stages.commands.import_set import ImportSet
 from stages.commands.predict import Predict
+from stages.commands.report import Report
 from stages.commands.sample_data import SampleData
 from stages.commands.serve import Serve
 from stages.commands.sheet import Sheet
@@ -85,6 +86,7 @@ COMMANDS = (
     Command("evaluate", Evaluate),
     Command("export", Export),
     Command("serve", Serve),
+    Command("report", Report, writes=True),
     Command("sheet", Sheet),
     Command("sample-data", SampleData),
     Command("face-models", FetchFaceModels),

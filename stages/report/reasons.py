@@ -1,0 +1,26 @@
+"""What each reason means, as README's table of reasons says it (a test compares)."""
+
+from __future__ import annotations
+
+REASONS = {
+    "no_label": "lies directly in raw/, not in a label's folder",
+    "bad_link": "a link that leads out of raw/ (see --follow-links), in a circle or nowhere",
+    "name_clash": "by a rare chance its output name is another picture's: rename it",
+    "not_a_file": "a pipe, socket or device; never opened",
+    "unreadable": "no permission to read it",
+    "empty": "no bytes",
+    "not_an_image": "something else, whatever its suffix says",
+    "unsupported_format": "a format that is never opened, such as EPS, PDF, SVG or PSD",
+    "truncated": "the file ends before the picture does",
+    "corrupt": "a known format, but it does not decode",
+    "too_large": (
+        "over 100 megapixels (--max-megapixels) or 512 MB (--max-megabytes), a TIFF's tile or"
+        " a picture in an icon included"
+    ),
+    "odd_aspect": "long side over 10 × the short side (--max-aspect)",
+    "too_small": "short side under 32 pixels (--min-side)",
+    "blank": "hardly any difference in brightness (--min-spread)",
+    "duplicate": "the same picture, to the byte, is kept under the key in of",
+    "no_face": "the cascade finds none",
+    "mouth_too_small": "narrower than 24 pixels (--min-mouth)",
+}
