@@ -15,6 +15,7 @@ from pipeline.ledger import Ledger
 from pipeline.pictures import encode
 from pipeline.runner import Runner
 from pipeline.step import Step
+from stages.report.reasons import REASONS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -70,3 +71,8 @@ def test_the_example_of_a_stage_works(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
 def test_what_readme_links_to_is_there(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+def test_the_report_explains_reasons_as_the_readme_does() -> None:
+    table = re.findall(r"^\| `(\w+)` \| \w+ \| (.*) \|$", README, re.M)
+    assert {reason: text.replace("`", "") for reason, text in table} == REASONS

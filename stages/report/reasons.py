@@ -20,7 +20,13 @@ REASONS = {
     "odd_aspect": "long side over 10 × the short side (--max-aspect)",
     "too_small": "short side under 32 pixels (--min-side)",
     "blank": "hardly any difference in brightness (--min-spread)",
-    "duplicate": "the same picture, to the byte, is kept under the key in of",
+    "duplicate": (
+        "a copy: the better picture is kept under the key in of ([how it is "
+        "told](docs/likeness.md))"
+    ),
+    "conflicting_label": (
+        "the same picture lies under another label, as the keys in of (--prefer LABEL)"
+    ),
     "no_face": "the cascade finds none",
     "mouth_too_small": "narrower than 24 pixels (--min-mouth)",
 }

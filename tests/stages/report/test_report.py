@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from small_pipeline import picture, put
 from small_sets import put_divided, train
 
@@ -100,12 +99,6 @@ def test_a_folder_without_a_record_gets_a_sentence(
     where = ["--raw", str(tmp_path), "--processed", str(tmp_path.parent / "none")]
     assert main(["report", *where]) == 1
     assert "holds no record yet: run `make split` first" in capsys.readouterr().err
-
-
-def test_the_sentences_are_those_of_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = re.findall(r"^\| `(\w+)` \| \w+ \| (.*) \|$", readme, re.M)
-    assert {reason: text.replace("`", "") for reason, text in table} == REASONS
 
 
 def test_spread_takes_evenly_and_no_more_than_asked() -> None:
