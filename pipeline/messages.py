@@ -13,15 +13,18 @@ from pipeline.step import Step
 
 
 def announcement(step: Step, plan: Plan, ledger: Ledger) -> str:
-    """Which settings differ from those the pictures were made with; "" where nothing is redone."""
+    """Why pictures are redone: which settings differ from those they were made with, or that the
+    program or its models do; "" where nothing is redone.
+    """
+    if not plan.remade:
+        return ""
     before = ledger.made_with(step.name)
     changes = ", ".join(
         f"{step.name}.{name} {before[name]} → {value}"
         for name, value in step.settings().items()
         if name in before and before[name] != value
     )
-    if not changes or not plan.remade:
-        return ""
+    changes = changes or f"{step.name} or its models differ in this version of the program"
     return f"{changes}: {len(plan.remade):,} pictures will be redone"
 
 

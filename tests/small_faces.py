@@ -39,7 +39,7 @@ def home() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     put(folder / "raw", 16)
     where = ["--raw", str(folder / "raw"), "--processed", str(folder / "processed")]
-    few = ["--epochs", "40", "--crop-min", "0.85", "--rotate", "0", "--split.val", "0.2"]
+    few = ["--epochs", "60", "--crop-min", "0.85", "--rotate", "0", "--split.val", "0.2"]
     assert main(["train", *where, "--workers", "0", "--device", "cpu", *few]) == 0
     return folder
 

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.pictures import decode
+from pipeline.__main__ import main
+from pipeline.pictures import decode, encode
 from pipeline.sample import Image, Reject, Sample
 from stages.demo.portrait import portrait
 from stages.face.crop import overlap
 from stages.face.landmarks import LIPS, find_landmarks
-from stages.face.model_files import HAAR, installed, load_cascade
+from stages.face.model_files import BLAZEFACE, HAAR, installed, load_cascade
 from stages.faces import Faces
 from stages.lips import Lips
 
@@ -43,6 +44,7 @@ def test_the_face_is_where_it_is() -> None:
     result = Faces()(sample(person()))
     assert overlap(result.facts["face"], [176, 66, 95, 95]) > 0.7
     assert result.facts["faces"] == 1
+    assert result.facts["detector"] == "haar"
     assert result.facts["format"] == "JPEG"
     assert result.image is person()
 
@@ -61,12 +63,14 @@ def test_of_two_faces_the_larger_is_taken(
         parts[0] = np.full((300, 512, 3), 128, np.uint8)
         parts[0][:, :300] = scaled(300)
     picture = np.concatenate(parts if small_first else parts[::-1], axis=1 if side_by_side else 0)
-    result = Faces(exact=exact)(sample(np.ascontiguousarray(picture)))
+    picture = np.ascontiguousarray(picture)
+    result = Faces(exact=exact, second_look="none")(sample(picture))
     expected = [176, 66, 95, 95]
     if small_first:
         expected[0 if side_by_side else 1] += 300
     assert overlap(result.facts["face"], expected) > 0.7
     assert result.facts["faces"] == (2 if exact else 1)  # the fast search looks no further
+    assert Faces(exact=exact)(sample(picture)).facts["face"] == result.facts["face"]
 
 
 @pytest.mark.parametrize("side", [256, 300, 400, 512, 700, 1000])
@@ -222,6 +226,29 @@ def test_a_wider_scale_shows_more() -> None:
 def test_stages_travel_to_other_processes(stage: Faces | Lips) -> None:
     assert pickle.loads(pickle.dumps(stage)) == stage  # noqa: S301
     assert all(path.is_file() for path in stage.models())
+
+
+def test_the_fingerprint_follows_the_models_in_use() -> None:
+    assert [path.name for path in Faces(second_look="none").models()] == [HAAR]
+    assert [path.name for path in Faces().models()] == [HAAR, BLAZEFACE]
+
+
+def test_a_folder_of_an_earlier_version_is_redone_once_and_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faces() -> str:
+        where = ["--raw", str(tmp_path / "raw"), "--processed", str(tmp_path / "processed")]
+        assert main(["faces", *where, "--workers", "0"]) == 0
+        return capsys.readouterr().out
+
+    (tmp_path / "raw" / "smile").mkdir(parents=True)
+    (tmp_path / "raw" / "smile" / "a.jpg").write_bytes(encode(person()))
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Faces, "version", 5)
+        assert "will be redone" not in faces()
+    why = "faces or its models differ in this version of the program: 1 pictures will be redone"
+    assert why in faces()
+    assert "faces: 1 in, 1 kept, 0 rejected (up to date)" in faces()
 
 
 def test_senseless_settings_are_refused() -> None:
