@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pipeline import files
+from pipeline import files, label_counts
 from pipeline.executors import Executor
 from pipeline.ledger import Ledger
 from pipeline.runner import Runner
@@ -38,9 +38,19 @@ class Context:
         errors = 0
         for place, step in enumerate(steps):
             errors += self.runner.run(step, steps[place + 1 :])
+        if steps and steps[-1] == self.steps[-1]:
+            self._tell_labels()
         for line in self.runner.planner.listing().remarks():
             print(files.shown(line))
         return errors
+
+    def _tell_labels(self) -> None:
+        """Print each label's counts, and which labels lack pictures."""
+        counts = label_counts.count_labels(self.steps, self.runner.planner, self.ledger)
+        split = self.steps[-1].name
+        print(files.shown(label_counts.as_table(counts)))
+        for line in label_counts.gaps(counts):
+            print(files.shown(f"{split}: {line}"))
 
 
 class Runnable(Protocol):

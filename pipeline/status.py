@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline import files
 from pipeline.context import Context
+from pipeline.label_counts import Counts, count_labels
+from pipeline.label_counts import as_table as label_table
 from pipeline.ledger import Ledger
 from pipeline.plan import Planner
 from pipeline.step import Step
@@ -16,14 +19,17 @@ from pipeline.trouble import Trouble
 
 @dataclass(frozen=True)
 class Status:
-    """Show of each stage: pictures in, kept, rejected by reason, errors, whether up to date."""
+    """Show the state of each stage (in, kept, rejected, error, up to date) and of each label."""
 
     json: bool = False
     """Print JSON in place of the table."""
 
     def run(self, context: Context) -> int:
         entries = status(context.steps, context.runner.planner, context.ledger)
-        print(as_json(entries) if self.json else as_table(entries))
+        labels = count_labels(context.steps, context.runner.planner, context.ledger)
+        print(as_json(entries, labels) if self.json else as_table(entries))
+        if labels and not self.json:
+            print("\n" + files.shown(label_table(labels)))
         return 0
 
 
@@ -47,8 +53,8 @@ def status(steps: Sequence[Step], planner: Planner, ledger: Ledger) -> list[dict
     return entries
 
 
-def as_json(entries: Sequence[dict[str, Any]]) -> str:
-    return json.dumps({"stages": list(entries)}, indent=2, ensure_ascii=False)
+def as_json(entries: Sequence[dict[str, Any]], labels: Counts) -> str:
+    return json.dumps({"stages": list(entries), "labels": labels}, indent=2, ensure_ascii=False)
 
 
 def as_table(entries: Sequence[dict[str, Any]]) -> str:

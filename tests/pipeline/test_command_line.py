@@ -38,7 +38,7 @@ def stages_now(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     capsys.readouterr()
     assert main(["status", "--json", *WHOLE]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert list(told) == ["stages"]
+    assert list(told) == ["stages", "labels"]
     return list(told["stages"])
 
 
@@ -78,6 +78,49 @@ def test_status_for_a_person_is_a_line_a_stage_and_a_line_a_reason(
     assert lines[1:3] == [["normalize", "4", "3", "1", "0", "yes"], ["1", "not_an_image"]]
     assert lines[3] == ["screen", "3", "3", "0", "0", "yes"]
     assert lines[4] == ["dedupe", "3", "0", "0", "0", "no"]
+
+
+def test_counts_by_label_are_shown_by_split_and_status(
+    here: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here.path / "raw" / "empty").mkdir()
+    here.put("broken/x.jpg", b"not a picture")
+    assert main(["screen", *WHOLE]) == 0
+    assert "label" not in capsys.readouterr().out  # no split, no counts
+    assert main(["split", *WHOLE]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    table = [
+        ["label", "raw", "crops", "train", "val"],
+        ["broken", "1", "0", "0", "0"],
+        ["empty", "0", "0", "0", "0"],
+        ["none", "1", "1", "1", "0"],
+        ["smile", "3", "2", "1", "1"],
+    ]
+    assert [line.split() for line in lines[-8:-3]] == table
+    assert lines[-3:] == [
+        "split: empty in the raw folder: empty",
+        "split: no picture of broken was kept; status shows the reasons",
+        "split: no val picture of none; ImageFolder will number the labels of val differently",
+    ]
+    assert main(["status", "--json", *WHOLE]) == 0
+    labels = json.loads(capsys.readouterr().out)["labels"]
+    assert labels["smile"] == {"raw": 3, "crops": 2, "train": 1, "val": 1}
+    assert labels["empty"] == {"raw": 0, "crops": 0, "train": 0, "val": 0}
+    assert main(["status", *WHOLE]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[-5:]] == table
+
+
+def test_test_pictures_are_counted_where_there_are_some(
+    here: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, side in enumerate(("train", "train", "val", "test")):
+        put(here.path / "divided" / side / "none" / f"{number}.jpg", large(number))
+    where = ("--raw", "divided", *WHOLE)
+    assert main(["split", *where]) == 0
+    capsys.readouterr()
+    assert main(["status", "--json", *where]) == 0
+    labels = json.loads(capsys.readouterr().out)["labels"]
+    assert labels == {"none": {"raw": 4, "crops": 4, "train": 2, "val": 1, "test": 1}}
 
 
 def test_a_stage_runs_those_before_it_and_none_after(here: Home) -> None:

@@ -1,0 +1,70 @@
+"""How many pictures each label has in the raw folder, as crops, and on each side of the split."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from pipeline.ledger import Ledger
+from pipeline.plan import Planner
+from pipeline.step import Step
+
+Counts = dict[str, dict[str, int]]
+"""By label: "raw", "crops", "train", "val", and "test" where any label has a test picture."""
+
+
+def count_labels(steps: Sequence[Step], planner: Planner, ledger: Ledger) -> Counts:
+    """Counts of every label, in order of name; an empty folder in raw/ is a label too.
+
+    The last step is the split; crops are what it takes. Rows count as they are, up to date or not.
+    """
+    listing, split = planner.listing(), steps[-1]
+    raw = Counter(file.label for file in listing.files)
+    crops: Counter[str] = Counter()
+    if split.input is not None:
+        crops.update(_label(output) for output in ledger.outputs(split.input))
+    sides: dict[str, Counter[str]] = defaultdict(Counter)
+    for output in ledger.outputs(split.name):
+        side = output.removeprefix(f"{split.folder}/").partition("/")[0]
+        sides[side][_label(output)] += 1
+    shown = ("train", "val", "test") if sides["test"] else ("train", "val")
+    labels = sorted((listing.label_folders | raw.keys() | crops.keys()) - {""})
+    return {
+        label: {"raw": raw[label], "crops": crops[label]}
+        | {side: sides[side][label] for side in shown}
+        for label in labels
+    }
+
+
+def _label(output: str) -> str:
+    return output.split("/")[-2]
+
+
+def as_table(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """A line a label; there must be one."""
+    width = max(12, *(len(label) + 2 for label in counts))
+    columns = next(iter(counts.values())).keys()
+    lines = ["label".ljust(width) + "".join(f"{column:>9}" for column in columns)]
+    lines += [
+        label.ljust(width) + "".join(f"{number:>9,}" for number in row.values())
+        for label, row in counts.items()
+    ]
+    return "\n".join(lines)
+
+
+def gaps(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """What a person should know of a finished split: labels without pictures, by where they end."""
+    empty = [label for label, row in counts.items() if not row["raw"]]
+    lost = [label for label, row in counts.items() if row["raw"] and not row["crops"]]
+    lines = [f"empty in the raw folder: {', '.join(empty)}"] if empty else []
+    if lost:
+        lines.append(f"no picture of {', '.join(lost)} was kept; status shows the reasons")
+    for side in ("train", "val", "test"):
+        missing = [label for label, row in counts.items() if row["crops"] and not row.get(side, 1)]
+        present = any(row.get(side) for row in counts.values())
+        if missing and present:
+            lines.append(
+                f"no {side} picture of {', '.join(missing)}; ImageFolder will number the labels "
+                f"of {side} differently"
+            )
+    return lines

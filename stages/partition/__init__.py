@@ -1,0 +1,1 @@
+"""Groups of pictures that belong together, and the draw that keeps each on one side."""

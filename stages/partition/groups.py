@@ -1,0 +1,96 @@
+"""Which pictures belong together: by what their paths say, by a table, by what stages found."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pipeline.sample import Sample
+from pipeline.tables import plain_text
+
+COLUMNS = ["key", "group"]
+
+
+def compiled(group_by: str) -> re.Pattern[str] | None:
+    """The expression of --group-by; None where there is none. Raises ValueError for a bad one."""
+    try:
+        return re.compile(group_by) if group_by else None
+    except re.error as error:
+        raise ValueError(f"--group-by {group_by!r} is no regular expression: {error}") from error
+
+
+def group_of(key: str, expression: re.Pattern[str] | None) -> str:
+    """What the expression's first group (or the whole of it) finds in a key; "" for nothing.
+
+    >>> group_of("smile/p7-1.png", re.compile(r"/(p[0-9]+)-"))
+    'p7'
+    """
+    found = expression.search(key) if expression else None
+    return (found.group(min(1, found.re.groups)) or "") if found else ""
+
+
+def read_table(path: Path) -> dict[str, str]:
+    """Groups by key from a CSV file with the columns key and group.
+
+    Raises ValueError for a file that is missing, is no such table, or gives a key two groups.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"--groups {path} cannot be read: {error}") from error
+    if not rows or rows[0] != COLUMNS:
+        raise ValueError(f"--groups {path} must begin with the line {','.join(COLUMNS)}")
+    groups: dict[str, str] = {}
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(COLUMNS):
+            raise ValueError(f"--groups {path}, line {number}: two values are needed")
+        key, group = map(plain_text, row)
+        if groups.setdefault(key, group) != group:
+            raise ValueError(f"--groups {path}, line {number}: {key} has two groups")
+    return groups
+
+
+def together(
+    samples: Sequence[Sample], group_by: str, table: Mapping[str, str]
+) -> list[list[Sample]]:
+    """The samples in groups, sorted by key; a picture that belongs to no other is alone.
+
+    Pictures belong together that share the fact `group`, what `group_by` finds in their keys, or
+    a group of the table. Groups that share a picture are one.
+    """
+    expression = compiled(group_by)
+    names = _Names()
+    for sample in samples:
+        own = (("key", sample.key),)
+        found = ("fact", sample.facts.get("group", ""))
+        said = ("path", group_of(sample.key, expression)), ("table", table.get(sample.key, ""))
+        names.join([*own, *(name for name in (found, *said) if name[1])])
+    groups: dict[object, list[Sample]] = defaultdict(list)
+    for sample in sorted(samples, key=lambda sample: sample.key):
+        groups[names.first(("key", sample.key))].append(sample)
+    return list(groups.values())
+
+
+class _Names:
+    """Sets of names that are joined step by step (union-find)."""
+
+    def __init__(self) -> None:
+        self._above: dict[object, object] = {}
+
+    def first(self, name: object) -> object:
+        """The name that stands for the set of this one."""
+        above = self._above.setdefault(name, name)
+        while above != name:
+            self._above[name] = self._above[above]  # halves the way for the next time
+            name, above = above, self._above[above]
+        return name
+
+    def join(self, names: Iterable[object]) -> None:
+        """Make one set of the sets of all these names."""
+        firsts = [self.first(name) for name in names]
+        for first in firsts:
+            self._above[self.first(first)] = self.first(firsts[0])
