@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pipeline.files import digest
 from pipeline.sample import Outcome, Sample
 from pipeline.trouble import Trouble
 
-VERSION = 1
+VERSION = 2
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS outcome (
     stage TEXT, key TEXT, label TEXT NOT NULL, verdict TEXT NOT NULL, fingerprint TEXT NOT NULL,
@@ -23,6 +24,9 @@ CREATE TABLE IF NOT EXISTS outcome (
     PRIMARY KEY (stage, key)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS made_with (stage TEXT PRIMARY KEY, settings TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS remembered (
+    memory TEXT, key TEXT, within TEXT NOT NULL, PRIMARY KEY (memory, key)
+) WITHOUT ROWID;
 """
 SEEN = """
 PRAGMA temp_store = MEMORY;
@@ -34,6 +38,7 @@ WITH wanted AS (
     UNION ALL SELECT key, stamp FROM temp.seen WHERE :input IS NULL
 )
 """
+NOTHING: Mapping[str, str] = MappingProxyType({})
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
@@ -191,8 +196,24 @@ class Ledger:
                 "DELETE FROM outcome WHERE stage = ? AND key = ?", ((stage, key) for key in keys)
             )
 
-    def record(self, stage: str, outcomes: Iterable[Outcome]) -> None:
-        """Write a batch of rows in one transaction."""
+    def remembered(self, memory: str) -> dict[str, str]:
+        """Folders (`within`) that a whole-set stage chose, by key; see `record`."""
+        rows = self._connection.execute(
+            "SELECT key, within FROM remembered WHERE memory = ?", (memory,)
+        )
+        return dict(rows)
+
+    def record(
+        self,
+        stage: str,
+        outcomes: Iterable[Outcome],
+        memory: str = "",
+        within: Mapping[str, str] = NOTHING,
+    ) -> None:
+        """Write a batch of rows in one transaction, and with them what to remember: folders by key.
+
+        What is remembered outlives the rows.
+        """
         rows = (
             (
                 *(stage, o.key, o.label, o.verdict, o.fingerprint, o.source, o.reason),
@@ -203,6 +224,10 @@ class Ledger:
         with self._connection:
             self._connection.executemany(
                 "INSERT OR REPLACE INTO outcome VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows
+            )
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO remembered VALUES (?,?,?)",
+                ((memory, key, folder) for key, folder in within.items()),
             )
 
     def made_with(self, stage: str) -> dict[str, Any]:

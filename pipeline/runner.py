@@ -51,11 +51,11 @@ class Runner:
         plan = self.planner.plan(step).without(self._failed[step.name])
         if changes := announcement(step, plan, self._ledger):
             self._say(changes)
+        remarks: list[str] = []
         try:
             if not plan.empty:
                 if step.whole_set:
-                    for remark in decide(step, plan, self.planner, self._ledger, self._processed):
-                        self._say(f"{step.name}: {remark}")
+                    remarks = decide(step, plan, self.planner, self._ledger, self._processed)
                 else:
                     self._judge(step, plan, after)
             self._ledger.set_made_with(step.name, step.settings())
@@ -69,6 +69,8 @@ class Runner:
             ) from error
         idle = plan.empty and step.name not in self._worked
         self._say(summary(step, self._ledger) + (" (up to date)" if idle else ""))
+        for remark in remarks:
+            self._say(files.shown(f"{step.name}: {remark}"))
         return self._ledger.counts(step.name)[2]
 
     def _judge(self, step: Step, plan: Plan, after: Sequence[Step]) -> None:

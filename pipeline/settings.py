@@ -95,7 +95,26 @@ def resolve(
     except ValueError as error:
         raise Usage(str(error)) from error
     values = {name: getattr(chosen, _identifier(name)) for name in kinds}
+    for name, stage in getattr(own, "stage_flags", {}).items():
+        values[stage] = _handed_on(values[command], values[stage], name, stage)
     return Settings(values["common"], values[command], {name: values[name] for name in stages})
+
+
+def _handed_on(own: Any, theirs: Any, name: str, stage: str) -> Any:
+    """A stage's settings with a value that the command has a plain flag for, where it is set.
+
+    Raises Usage where the stage's own flag says another.
+    """
+    flag, unset = name.replace("_", "-"), getattr(type(own)(), name)
+    value, other = getattr(own, name), getattr(theirs, name)
+    if value in (unset, other):
+        return theirs
+    if other != unset:
+        raise Usage(f"--{flag} {value} and --{stage}.{flag} {other} differ: give one of them")
+    try:
+        return replace(theirs, **{name: value})
+    except ValueError as error:
+        raise Usage(str(error)) from error
 
 
 def read_table(

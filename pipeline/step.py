@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
@@ -63,6 +63,22 @@ class Remarks(Protocol):
         ...
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """A whole-set stage that takes its earlier decisions into account."""
+
+    @property
+    def memory(self) -> str:
+        """What the earlier decisions were made for; those made for another are not taken."""
+        ...
+
+    def __call__(self, samples: Sequence[Sample], earlier: Mapping[str, str]) -> Iterable[Decision]:
+        """`earlier` are the folders (`within`) that the stage last chose, by key. They include
+        pictures that are gone now.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Step:
     """A stage in its place: its settings, the folder it fills, the stage it takes from.
@@ -77,7 +93,14 @@ class Step:
     whole_set: bool = False
 
     def settings(self) -> dict[str, Any]:
-        return asdict(cast(Any, self.stage))
+        """The stage's settings by name; a file counts by its name and its content."""
+        settings = asdict(cast(Any, self.stage))
+        return {
+            name: f"{value.name} ({files.digest(value.read_bytes())[:8]})"
+            if isinstance(value, Path)
+            else value
+            for name, value in settings.items()
+        }
 
     def fingerprint(self) -> str:
         """Names all that a result depends on: stage, version, settings and model files."""
@@ -97,6 +120,18 @@ class Step:
     def remarks(self, decisions: Sequence[Decision]) -> Iterable[str]:
         """What the stage has to say on its decisions, a line each."""
         return self.stage.remarks(decisions) if isinstance(self.stage, Remarks) else ()
+
+    def memory(self) -> str | None:
+        """Names the earlier decisions that the stage takes into account; None where it has none."""
+        if not isinstance(self.stage, Remembers):
+            return None
+        return f"{self.name}, {self.stage.memory}"
+
+    def decide(self, samples: Sequence[Sample], earlier: Mapping[str, str]) -> Iterable[Decision]:
+        """The decisions of a whole-set stage; see Remembers for `earlier`."""
+        if isinstance(self.stage, Remembers):
+            return self.stage(samples, earlier)
+        return cast(SetStage, self.stage)(samples)
 
     def output(self, sample: Sample, within: str = "") -> str:
         """Where a kept picture goes, relative to the processed folder."""

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
-from typing import cast
 
 from pipeline import files
 from pipeline.ledger import Ledger, as_json, stamp
 from pipeline.plan import Plan, Planner
-from pipeline.sample import Decision
-from pipeline.step import SetStage, Step
+from pipeline.sample import Decision, Sample
+from pipeline.step import Step
 from pipeline.work import Work
 
 
-def decide(
-    step: Step, plan: Plan, planner: Planner, ledger: Ledger, processed: Path
-) -> Iterable[str]:
+def decide(step: Step, plan: Plan, planner: Planner, ledger: Ledger, processed: Path) -> list[str]:
     """Let the stage judge all its pictures, and change its folder where the decisions changed.
 
-    Returns the stage's remarks on its decisions.
-
     Rows that change go first, then come the files, then the new rows in one transaction. After a
-    kill in between, the missing rows make the next run decide again.
+    kill in between, the missing rows make the next run decide again. What the stage remembers
+    changes with the new rows, so that run decides the same. Returns the stage's remarks.
     """
     sources, before = planner.sources(step), ledger.outputs(step.name)
-    known = ledger.kept(step.name)
-    stage = cast(SetStage, step.stage)
-    decisions = sorted(stage(list(planner.samples(step))), key=lambda made: made.sample.key)
+    stamps, memory = ledger.kept(step.name), step.memory()
+    earlier = ledger.remembered(memory) if memory else {}
+    made = step.decide(list(planner.samples(step)), earlier)
+    decisions = sorted(made, key=lambda decision: decision.sample.key)
     wanted: set[str] = set()
     changed: dict[str, Decision] = {}
     for decision in decisions:
@@ -36,8 +32,7 @@ def decide(
         if decision.reject is None:
             output = step.output(decision.sample, decision.within)
             wanted.add(output)
-        handed_on = stamp(decision.sample.digest, as_json(decision.sample.facts))
-        same = before.get(output) == key and known[key] == handed_on
+        same = before.get(output) == key and stamps[key] == _handed_on(decision.sample)
         if key in plan.stale or not same:
             changed[key] = decision
     ledger.forget(step.name, changed.keys() | plan.gone)
@@ -50,5 +45,12 @@ def decide(
     for name, text in step.describe(decisions).items():
         files.write(processed / step.folder / name, text)
     os.sync()
-    ledger.record(step.name, rows)
-    return step.remarks(decisions)
+    within = {decision.sample.key: decision.within for decision in decisions if memory}
+    new = dict(within.items() - earlier.items())
+    ledger.record(step.name, rows, memory or "", new)
+    return list(step.remarks(decisions))
+
+
+def _handed_on(sample: Sample) -> str:
+    """The stamp of a picture as a whole-set stage hands it on."""
+    return stamp(sample.digest, as_json(sample.facts))

@@ -18,6 +18,7 @@ from stages.partition.draw import Draw, Group
 from stages.partition.groups import compiled, group_of, read_table, together
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+SIDES = frozenset(("val", "test"))  # beside train
 HEADER = ("file_name", "label", "split", "source", "face_x", "face_y", "face_w", "face_h", "group")
 
 
@@ -39,8 +40,9 @@ class Split:
     """Another number gives another draw."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.val < 1 or not 0 <= self.test < 1:
-            raise ValueError("val and test must be 0 or more and under 1")
+        for name, share in (("val", self.val), ("test", self.test)):
+            if not 0 <= share < 1:
+                raise ValueError(f"{name} must be 0 or more and under 1")
         if self.val + self.test >= 1:
             raise ValueError("val and test together must be under 1: train needs the rest")
         compiled(self.group_by)
@@ -59,41 +61,41 @@ class Split:
         the first key of the group.
 
         `earlier` are the sides of earlier runs by key. Pictures that came as val or test stay
-        there, unless a picture of their group lies elsewhere: then the group goes to train. The
-        parts that did not come are drawn from the others.
+        there, unless a picture of their group lies elsewhere: then the group goes to train. All
+        others are drawn; those that came as train only for a side that no picture came with.
         """
         table = read_table(self.groups) if self.groups else {}
         members = together(samples, self.group_by, table)
-        given = {split_of(sample.key) for sample in samples}
-        drawn = {side for side in ("val", "test") if side not in given}
-        sides = [self._group(pictures, earlier, drawn) for pictures in members]
-        open_groups = [group for group in sides if group.lot]
-        counts: Counter[str] = Counter()
-        for group in open_groups:
-            counts.update(group.counts)
+        given = set(map(_given_side, samples))
+        groups = [self._group(pictures, earlier, SIDES - given) for pictures in members]
         for side, share, least in (("val", self.val, 2), ("test", self.test, 3)):
-            if side in drawn:
-                wanted = {label: _part(count, share, least) for label, count in counts.items()}
-                Draw(open_groups, side, wanted).run()
-        for pictures, group in zip(members, sides, strict=True):
+            able = [group for group in groups if side in group.may]
+            counts: Counter[str] = Counter()
+            for group in able:
+                counts.update(group.counts)
+            wanted = {label: _part(count, share, least) for label, count in counts.items()}
+            Draw(able, side, wanted).run()
+        for pictures, group in zip(members, groups, strict=True):
             for sample in pictures:
                 grouped = sample.with_facts(group=pictures[0].key) if pictures[1:] else sample
                 yield Decision(grouped, within=group.side)
 
     def _group(
-        self, pictures: Sequence[Sample], earlier: Mapping[str, str], drawn: set[str]
+        self, pictures: Sequence[Sample], earlier: Mapping[str, str], lacking: frozenset[str]
     ) -> Group:
-        """The group of some pictures where it lies before the draw; without a lot if it stays."""
-        given = {split_of(sample.key) for sample in pictures}
+        """The group of some pictures where it lies before the draw. `lacking` are the sides that
+        no picture came with; pictures that came as train are drawn for those alone.
+        """
+        given = set(map(_given_side, pictures))
         counts = Counter(sample.label for sample in pictures)
-        if given & {"val", "test"}:
-            return Group(counts, "", given.pop() if len(given) == 1 else "train")
+        if given & SIDES:
+            return Group(counts, given.pop() if len(given) == 1 else "train")
+        may = SIDES if given == {""} else lacking
         # The lot depends on the first key alone, so that other pictures do not change it.
         lot = digest(f"{self.seed} {pictures[0].key}".encode())
         before = {earlier[sample.key] for sample in pictures if sample.key in earlier}
-        stays = len(before) == 1 and before <= drawn
-        side = next(iter(before)) if stays else "train"
-        return Group(counts, lot, side, settled=bool(before), merged=len(before) > 1)
+        side = next(iter(before)) if len(before) == 1 and before <= may else "train"
+        return Group(counts, side, may, lot, settled=bool(before), merged=len(before) > 1)
 
     def describe(self, decisions: Sequence[Decision]) -> dict[str, str]:
         """`metadata.csv`: one row a picture, in the order given, paths relative to the data set."""
@@ -114,11 +116,11 @@ class Split:
         """Lines for a person: what the groups did, and settings that found no picture."""
         groups = Counter(decision.sample.facts.get("group", "") for decision in decisions)
         sizes = sorted(size for name, size in groups.items() if name and size > 1)
-        lines = []
-        if sizes:
-            span = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
-            lines.append(f"{len(sizes):,} groups of {span} pictures stay on one side each")
-        moved = sum(split_of(one.sample.key) not in ("", "train", one.within) for one in decisions)
+        lines = [_stay_together(sizes)] if sizes else []
+        moved = sum(
+            _given_side(decision.sample) not in ("", "train", decision.within)
+            for decision in decisions
+        )
         if moved:
             lines.append(
                 f"{moved:,} pictures that came as val or test went to train: others of their "
@@ -136,6 +138,19 @@ class Split:
         if keys and self.groups and read_table(self.groups).keys().isdisjoint(keys):
             lines.append(f"--groups {self.groups} has no picture's key, such as {keys[0]}")
         return lines
+
+
+def _stay_together(sizes: Sequence[int]) -> str:
+    """A sentence on groups of these sizes, the smallest first."""
+    span = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
+    if len(sizes) == 1:
+        return f"1 group of {span} pictures stays on one side"
+    return f"{len(sizes):,} groups of {span} pictures stay on one side each"
+
+
+def _given_side(sample: Sample) -> str:
+    """The split that a picture came with, by its folder or by sources.csv; "" for none."""
+    return split_of(sample.key) or str(sample.facts.get("given_split", ""))
 
 
 def _part(count: int, share: float, least: int) -> int:

@@ -20,6 +20,7 @@ from pipeline.trouble import Trouble, Usage
 from stages.commands.model_choice import resolve_model
 from stages.model import card, networks
 from stages.model.description import Description
+from stages.partition.groups import compiled, group_of
 from stages.predict.chain import Chain
 from stages.predict.judging import CropCutter, Judged, LabelledPicture, in_folder, judge
 from stages.predict.mistakes import sheet, worst
@@ -43,11 +44,11 @@ class Evaluate:
     output: Path | None = None
     """Where the results go; unset is evaluation/ in the run's folder."""
 
+    def __post_init__(self) -> None:
+        compiled(self.group_by)
+
     def run(self, context: Context) -> int:
         """Write evaluation.json, confusion.png and mistakes.png; 1 where a picture failed."""
-        from stages.training.repeat import group_of
-
-        group_of("", self.group_by)  # a bad expression is told before the work
         pictures = self._pictures(context)
         model = resolve_model(self.model, context.processed)
         network = networks.load(model)
@@ -160,11 +161,10 @@ def _compare_labels(pictures: Sequence[LabelledPicture], known: Sequence[str], d
 
 def _groups(judged: Judged, group_by: str) -> dict[str, dict[str, float]]:
     """Pictures and accuracy of each group, the worst first; the worst is printed."""
-    from stages.training.repeat import group_of
-
+    expression = compiled(group_by)
     right: dict[str, list[bool]] = {}
     for key, true, shares in zip(judged.keys, judged.classes, judged.shares, strict=True):
-        right.setdefault(group_of(key, group_by), []).append(int(shares.argmax()) == true)
+        right.setdefault(group_of(key, expression) or key, []).append(int(shares.argmax()) == true)
     accuracy = {name: sum(answers) / len(answers) for name, answers in right.items()}
     groups = {
         name: {"count": len(right[name]), "accuracy": accuracy[name]}

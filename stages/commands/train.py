@@ -34,6 +34,7 @@ class Train:
     """Train a classifier on the data set; the best weights end in processed/runs/<name>/."""
 
     preset_field: ClassVar[str] = "recipe"
+    stage_flags: ClassVar[Mapping[str, str]] = {"group_by": "split", "groups": "split"}
 
     recipe: str = "default"
     """The preset that all other settings start from; see stages/training/recipes.py."""
@@ -50,7 +51,10 @@ class Train:
     seeds: int = 1
     """Repeat a run or the folds with this many seeds: mean and deviation."""
     group_by: str = ""
-    """Regular expression on paths; pictures with the same first group (person) share a fold."""
+    """--split.group-by in short: pictures whose paths have the same first group (person) stay on
+    one side of the split, and in one fold."""
+    groups: Path | None = None
+    """--split.groups in short: a CSV file with the columns key,group."""
     settings: Recipe = RECIPES["default"]
 
     @classmethod
@@ -91,7 +95,7 @@ class Train:
         """What the weights depend on: settings, data, and the file they start from, if any."""
         own = {"recipe": self.recipe, "name": self.name or "", "seed": self.seed}
         own |= {"device": self.device, "folds": self.folds, "seeds": self.seeds}
-        settings = asdict(self.settings) | own | {"group_by": self.group_by}
+        settings = asdict(self.settings) | own
         start = Path(self.settings.weights)
         found = {"weights": files.digest(start.read_bytes())} if start.is_file() else {}
         return {"settings": settings, "data": context.ledger.fingerprint("split"), **found}
@@ -119,7 +123,7 @@ class Train:
         print(f"train: {self.settings.model}, recipe {self.recipe}, on {device_name(device)}")
         sets, labels = self._sets(context)
         seeds = range(self.seed, self.seed + self.seeds)
-        repeats = Repeats(self.folds, seeds, self.group_by)
+        repeats = Repeats(self.folds, seeds)
         judgement = repeat(sets, labels, self.settings, device, repeats)
         name = f"{self.name or self.recipe}-{'folds' if self.folds else 'seeds'}"
         report(judgement, labels, self.plan(context)["settings"], context.processed / "runs" / name)

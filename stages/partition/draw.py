@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 CANDIDATES = 100  # kinds of groups on each side that are looked at for an exchange
@@ -13,14 +13,15 @@ CANDIDATES = 100  # kinds of groups on each side that are looked at for an excha
 class Group:
     """Pictures that must stay together.
 
-    `counts` are its pictures by label. `lot` orders the draw. `side` is where it lies, "train"
-    at first; `settled` groups were decided in an earlier run. `merged` ones came together from
-    several sides then; they are the last to be drawn.
+    `counts` are its pictures by label. `side` is where it lies; it `may` be drawn for some others.
+    `lot` orders the draw. `settled` groups were decided in an earlier run. `merged` ones came
+    together from several sides since; they are the last to be drawn.
     """
 
     counts: Mapping[str, int]
-    lot: str
-    side: str = "train"
+    side: str
+    may: Collection[str] = ()
+    lot: str = ""
     settled: bool = False
     merged: bool = False
 
@@ -29,7 +30,7 @@ class Draw:
     """Moves groups between train and one other side until counts are near what is wanted."""
 
     def __init__(self, groups: Sequence[Group], side: str, wanted: Mapping[str, int]) -> None:
-        """`groups` are all that may lie in train or `side`; `wanted` are pictures by label."""
+        """`groups` are those that may be drawn for `side`; `wanted` are pictures by label."""
         self._side = side
         self._groups = sorted(groups, key=lambda group: (group.merged, group.lot))
         self._lacks = Counter(wanted)

@@ -59,16 +59,20 @@ def together(
 ) -> list[list[Sample]]:
     """The samples in groups, sorted by key; a picture that belongs to no other is alone.
 
-    Pictures belong together that share the fact `group`, what `group_by` finds in their keys, or
-    a group of the table. Groups that share a picture are one.
+    Pictures belong together that share the fact `group` (near pictures) or `given_group` (from
+    sources.csv), what `group_by` finds in their keys, or a group of the table. Groups that share a
+    picture are one.
     """
     expression = compiled(group_by)
     names = _Names()
     for sample in samples:
-        own = (("key", sample.key),)
-        found = ("fact", sample.facts.get("group", ""))
-        said = ("path", group_of(sample.key, expression)), ("table", table.get(sample.key, ""))
-        names.join([*own, *(name for name in (found, *said) if name[1])])
+        shared = (
+            ("group", sample.facts.get("group", "")),
+            ("given_group", sample.facts.get("given_group", "")),
+            ("path", group_of(sample.key, expression)),
+            ("table", table.get(sample.key, "")),
+        )
+        names.join([("key", sample.key), *(name for name in shared if name[1])])
     groups: dict[object, list[Sample]] = defaultdict(list)
     for sample in sorted(samples, key=lambda sample: sample.key):
         groups[names.first(("key", sample.key))].append(sample)

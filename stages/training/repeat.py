@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,11 +13,9 @@ import torch
 from torch import Tensor
 
 from pipeline import files
-from pipeline.files import digest
-from pipeline.sample import Sample
 from pipeline.tables import csv_text
-from pipeline.trouble import Usage
 from stages.training.data import Crops
+from stages.training.folds import folds
 from stages.training.loop import fit
 from stages.training.metrics import measure, table
 from stages.training.recipes import Recipe
@@ -31,7 +28,6 @@ class Repeats:
 
     folds: int
     seeds: range
-    group_by: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ def repeat(
     """
     if repeats.folds:
         crops = _together([sets[name] for name in ("train", "val") if name in sets])
-        parts = folds(crops.samples, repeats.folds, repeats.group_by)
+        parts = folds(crops.samples, repeats.folds)
     else:
         crops = _together([sets["train"], sets["val"]])
         parts = [list(range(len(sets["train"]), len(crops)))]
@@ -98,31 +94,6 @@ def report(judgement: Judgement, labels: Sequence[str], settings: Any, folder: P
     figures = {"settings": settings, "accuracy": spread, "together": asdict(metrics)}
     files.write(folder / "evaluation.json", json.dumps(figures, indent=2))
     print(f"every answer: {folder / 'predictions.csv'}")
-
-
-def folds(samples: Sequence[Sample], count: int, group_by: str) -> list[list[int]]:
-    """Places of the samples in each fold. Groups stay whole, each goes to the fold that is
-    smallest by then, in an order drawn from their names: the same on every machine.
-    """
-    groups: dict[str, list[int]] = {}
-    for place, sample in enumerate(samples):
-        groups.setdefault(group_of(sample.key, group_by), []).append(place)
-    if len(groups) < count:
-        raise Usage(f"{len(groups)} group(s) do not fill {count} folds")
-    parts: list[list[int]] = [[] for _ in range(count)]
-    for name in sorted(groups, key=lambda name: (-len(groups[name]), digest(name.encode()))):
-        min(parts, key=len).extend(groups[name])
-    return [sorted(part) for part in parts]
-
-
-def group_of(key: str, group_by: str) -> str:
-    """What the expression's first group finds in a key; the key itself where it finds nothing."""
-    try:
-        found = re.search(group_by, key) if group_by else None
-    except re.error as error:
-        raise Usage(f"--group-by {group_by!r} is no regular expression: {error}") from error
-    name = found.group(min(1, found.re.groups)) if found else None
-    return key if name is None else str(name)
 
 
 def _together(parts: Sequence[Crops]) -> Crops:

@@ -10,6 +10,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +69,41 @@ def test_any_number_of_workers_comes_to_the_same(
     assert run(raw, tmp_path, workers) == undisturbed
 
 
-def test_files_in_other_order_and_in_five_pieces_come_to_the_same(
-    raw: Path, undisturbed: State, tmp_path: Path
-) -> None:
+def copy_in_another_order(raw: Path, copy: Path, pieces: int) -> Iterator[None]:
+    """Copy the files in some order; yields after each of the pieces."""
     files = sorted((path for path in raw.rglob("*") if path.is_file()), reverse=True)
     random.Random(3).shuffle(files)
-    for piece in range(5):
-        for path in files[piece::5]:
-            target = tmp_path / "raw" / path.relative_to(raw)
+    for piece in range(pieces):
+        for path in files[piece::pieces]:
+            target = copy / path.relative_to(raw)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, target)
+        yield
+
+
+def test_files_in_another_order_come_to_the_same(
+    raw: Path, undisturbed: State, tmp_path: Path
+) -> None:
+    for _ in copy_in_another_order(raw, tmp_path / "raw", 1):
+        assert run(tmp_path / "raw", tmp_path / "processed") == undisturbed
+
+
+def test_files_in_five_pieces_come_to_the_same_but_for_which_of_them_are_val(
+    raw: Path, undisturbed: State, tmp_path: Path
+) -> None:
+    for _ in copy_in_another_order(raw, tmp_path / "raw", 5):
         last = run(tmp_path / "raw", tmp_path / "processed")
-    assert last == undisturbed
+
+    def before_split(state: State) -> State:
+        files = {path: data for path, data in state[0].items() if "dataset/" not in path}
+        return files, [row for row in state[1] if row[0] != "split"]
+
+    def counts(state: State) -> Counter[str]:
+        paths = (path.rpartition("/")[0] for path in state[0] if path.startswith("dataset/"))
+        return Counter(paths)
+
+    assert before_split(last) == before_split(undisturbed)
+    assert counts(last) == counts(undisturbed)
 
 
 def killed(command: list[str], after: float) -> bool:

@@ -145,6 +145,15 @@ def test_train_is_divided_where_no_val_came() -> None:
     assert all(side == "test" for key, side in where.items() if key.startswith("test/"))
 
 
+def test_pictures_without_a_given_side_are_drawn_beside_those_with_one() -> None:
+    samples = given_split({"train": 20, "val": 6})
+    samples += [picture(f"smile/in{n}.jpg", given_split="test") for n in range(3)]
+    where = placed(samples + pictures("smile", 30))
+    drawn = Counter(where[f"smile/{number:05d}.jpg"] for number in range(30))
+    assert drawn == {"train": 27, "val": 3}
+    assert Counter(where.values()) == {"train": 47, "val": 9, "test": 3}
+
+
 def test_a_label_called_train_is_not_a_side() -> None:
     samples = [Sample(f"train/{number}.jpg", "train", Path("x")) for number in range(20)]
     assert Counter(placed(samples).values()) == {"train": 18, "val": 2}
@@ -152,9 +161,9 @@ def test_a_label_called_train_is_not_a_side() -> None:
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 1.5, float("nan")])
 def test_senseless_shares_are_refused(share: float) -> None:
-    with pytest.raises(ValueError, match="val and test must be 0 or more and under 1"):
+    with pytest.raises(ValueError, match="val must be 0 or more and under 1"):
         Split(val=share)
-    with pytest.raises(ValueError, match="val and test must be 0 or more and under 1"):
+    with pytest.raises(ValueError, match="test must be 0 or more and under 1"):
         Split(test=share)
     with pytest.raises(ValueError, match="train needs the rest"):
         Split(val=0.5, test=0.5)
@@ -247,6 +256,8 @@ def test_groups_of_all_kinds_are_joined_where_they_share_a_picture(tmp_path: Pat
         picture("a/far.jpg", group="near-1"),
         picture("b/other.jpg", group="near-1"),
         picture("b/alone.jpg", group="near-2"),
+        picture("c/1.jpg", given_group="film"),
+        picture("c/2.jpg", given_group="film"),
         picture("b/single.jpg"),
     ]
     split = Split(group_by=r"(p\d)_", groups=table)
@@ -254,6 +265,7 @@ def test_groups_of_all_kinds_are_joined_where_they_share_a_picture(tmp_path: Pat
     assert groups == {
         **dict.fromkeys(("a/p1_0.jpg", "a/p1_1.jpg", "a/p1_2.jpg"), "a/far.jpg"),
         **dict.fromkeys(("a/far.jpg", "b/other.jpg"), "a/far.jpg"),
+        **dict.fromkeys(("c/1.jpg", "c/2.jpg"), "c/1.jpg"),
         "b/alone.jpg": "near-2",
         "b/single.jpg": None,
     }

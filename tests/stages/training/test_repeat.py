@@ -4,83 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import random
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from small_sets import put_divided, train
 
-from pipeline.sample import Sample
-from pipeline.trouble import Usage
-from stages.training.repeat import folds, group_of
-
 PERSON = r"/(p\d+)-"
-
-
-def samples(sizes: list[int]) -> list[Sample]:
-    """A person for each size, with so many pictures."""
-    keys = [
-        f"{('none', 'smile')[number % 2]}/p{person}-{number}.png"
-        for person, size in enumerate(sizes)
-        for number in range(size)
-    ]
-    return [Sample(key, key.split("/")[0], Path(key)) for key in keys]
-
-
-@given(st.lists(st.integers(1, 9), min_size=2, max_size=25), st.integers(2, 6))
-@settings(max_examples=80, deadline=None)
-def test_groups_stay_whole_and_every_picture_is_in_one_fold(sizes: list[int], count: int) -> None:
-    given_samples = samples(sizes)
-    if len(sizes) < count:
-        with pytest.raises(Usage, match=rf"^{len(sizes)} group\(s\) do not fill {count} folds$"):
-            folds(given_samples, count, PERSON)
-        return
-    parts = folds(given_samples, count, PERSON)
-    assert len(parts) == count and all(parts)
-    assert sorted(place for part in parts for place in part) == list(range(len(given_samples)))
-    people = [{group_of(given_samples[place].key, PERSON) for place in part} for part in parts]
-    assert sum(map(len, people)) == len(sizes)
-    assert max(map(len, parts)) - min(map(len, parts)) <= max(sizes)
-
-
-def test_the_order_of_pictures_changes_no_fold() -> None:
-    given_samples = samples([3, 5, 2, 4, 4, 1])
-
-    def keys(order: list[Sample]) -> list[set[str]]:
-        return [{order[place].key for place in part} for part in folds(order, 3, PERSON)]
-
-    shuffled = random.Random(3).sample(given_samples, len(given_samples))
-    assert keys(given_samples) == keys(given_samples)
-    assert sorted(map(sorted, keys(shuffled))) == sorted(map(sorted, keys(given_samples)))
-
-
-def test_without_a_group_each_picture_is_its_own() -> None:
-    parts = folds(samples([20]), 4, "")
-    assert [len(part) for part in parts] == [5, 5, 5, 5]
-
-
-@pytest.mark.parametrize(
-    ("group_by", "group"),
-    [
-        (r"/(p\d+)-", "p7"),
-        (r"p\d+", "p7"),
-        (r"(nobody)", "smile/p7-1.png"),
-        (r"(x)?p\d", None),
-        ("", "smile/p7-1.png"),
-    ],
-)
-def test_a_group_is_what_the_expression_finds(group_by: str, group: str | None) -> None:
-    found = group_of("smile/p7-1.png", group_by)
-    assert isinstance(found, str)
-    assert group is None or found == group
-
-
-def test_an_expression_that_is_none_is_refused() -> None:
-    with pytest.raises(Usage, match=r"^--group-by '\(p' is no regular expression: "):
-        folds(samples([3, 3]), 2, "(p")
 
 
 @pytest.fixture
