@@ -18,21 +18,24 @@ if TYPE_CHECKING:
 class Normalize:
     """Make every readable picture an upright three-channel JPEG; drop what is broken."""
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     max_megapixels: float = 100.0
     """Larger pictures are dropped before they are decoded."""
     max_megabytes: float = 512.0
     """Larger files are dropped before they are read."""
 
     def __call__(self, sample: Sample) -> Sample:
-        """Read, decode to the last row, turn upright; a JPEG that is so already keeps its bytes."""
-        from stages.formats import colour, memory, reading
+        """The picture as upright H×W×3 uint8 sRGB; a JPEG that is so already keeps its bytes.
+
+        Adds the facts `format`, `bytes`, `width`, `height` (pixels), `spread` (grey levels), those of
+        likeness, and where they apply `frame`, `exif` and `icc`. Raises Reject: `unreadable`, and
+        what reading raises.
+        """
+        from stages.formats import colour, reading
         from stages.likeness.hashes import recognition
 
         data = self._read(sample)
         picture = reading.open_header(data, Path(sample.key).suffix, self.max_megapixels * 1e6)
-        if (declared := memory.pixels(picture)) > self.max_megapixels * 1e6:
-            raise Reject("too_large", megapixels=round(declared / 1e6, 1))
         plain = picture.format == "JPEG" and picture.mode == "RGB" and colour.is_srgb(picture)
         if plain and (turn := reading.orientation(picture)) in (1, None):
             whole, pixels = reading.whole_jpeg(picture, data)
@@ -42,12 +45,11 @@ class Normalize:
         loaded = reading.load(picture, data)
         turn = reading.orientation(picture)
         facts = _facts(picture, turn, data)
-        pixels, noted = colour.to_rgb(loaded)
+        pixels, noted = _first_with_content(loaded)
         del picture, loaded  # make room: a hundred megapixels are 400 MB in there
         pixels = colour.upright(pixels, turn)
-        return sample.with_image(
-            pixels, **facts, **noted, **_measure(pixels), **recognition(pixels)
-        )
+        facts |= noted | _measure(pixels) | recognition(pixels)
+        return sample.with_image(pixels, **facts)
 
     def _read(self, sample: Sample) -> bytes:
         given = sample.encoded
@@ -60,14 +62,31 @@ class Normalize:
             raise Reject("unreadable") from None
 
 
+def _first_with_content(loaded: Picture) -> tuple[Image, dict[str, Any]]:
+    """H×W×3 uint8 sRGB and facts: of an animation's first frame that is not of one colour."""
+    from stages.formats import colour, frames
+
+    pixels, noted = colour.to_rgb(loaded)
+    if frames.is_animated(loaded) and frames.is_empty(pixels):
+        for index, frame in frames.later_frames(loaded):
+            later, noted_later = colour.to_rgb(frame)
+            if not frames.is_empty(later):
+                return later, {**noted_later, "frame": index}
+    return pixels, noted
+
+
 def _facts(picture: Picture, turn: int | None, data: bytes) -> dict[str, Any]:
-    """What is known of the file: format, size in bytes, whether its EXIF data can be used."""
-    known = {"format": picture.format, "bytes": len(data)}
-    return known | ({"exif": "unusable"} if turn is None else {})
+    """What is known of the file: format, size in bytes, page, whether its EXIF can be used."""
+    facts: dict[str, Any] = {"format": picture.format, "bytes": len(data)}
+    if picture.format == "TIFF" and picture.tell():
+        facts["frame"] = picture.tell()
+    if turn is None:
+        facts["exif"] = "unusable"
+    return facts
 
 
 def _measure(pixels: Image) -> dict[str, float]:
-    """What `screen` judges by: size in pixels, and how far the grey values of it spread."""
+    """Size in pixels, and the standard deviation of the grey values of H×W×3 uint8 pixels."""
     height, width = pixels.shape[:2]
     step = max(1, min(height, width) // 64)
     red, green, blue = np.moveaxis(pixels[::step, ::step].astype(np.float32), 2, 0)

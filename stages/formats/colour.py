@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 from PIL import ImageCms
 
 from pipeline.sample import Image
+from stages.formats import depth
 
 STRIP = 256  # rows
 ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
@@ -103,12 +104,12 @@ def _flat(strip: Pillow.Image, transform: Any, alpha: bool) -> Image:
 
 def _range(picture: Pillow.Image) -> tuple[float, float]:
     """The values that become black and white."""
-    if picture.mode.startswith("I;16") or picture.format == "PPM":
-        return 0.0, 65535.0
     low, high = np.inf, -np.inf
     for _, strip in _strips(picture):
         values = _finite(strip)
         low, high = min(low, float(values.min())), max(high, float(values.max()))
+    if picture.mode.startswith("I;16") or picture.format == "PPM":
+        return 0.0, depth.white(high)
     if low >= 0 and high <= 255:
         return 0.0, 1.0 if picture.mode == "F" and high <= 1 else 255.0
     return low, high

@@ -25,7 +25,7 @@ are: plain ones, and a camcorder's (M2TS, MTS) with four bytes of time before ea
 
 def is_video(path: Path) -> bool:
     """Whether a file begins as one of the video containers that are opened, whatever its name."""
-    from stages.formats.reading import BRANDS
+    from stages.formats.signatures import BRANDS
 
     try:
         with open(path, "rb") as file:

@@ -3,83 +3,79 @@
 from __future__ import annotations
 
 import io
-import struct
 import threading
 import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache
 
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from pipeline.sample import Image, Reject
-from stages.formats import jpeg, memory, png
+from stages.formats import damage, depth, frames, jpeg, memory, png, signatures
 
-# Decoders that work inside this process on nothing but the bytes given to them. Never EPS, PDF or
-# WMF, which start other programs; a format is added here only if it does neither that nor follow
-# references to other files.
 DECODERS = (
-    "AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP",
-)  # fmt: skip
-
-# How files begin that are pictures (or hold some) but are not opened. Sources: the formats' own
-# specifications, as collected in the `file` utility's magic database.
-NOT_OPENED = (
-    b"%!PS", b"\xc5\xd0\xd3\xc6", b"%PDF", b"8BPS", b"\xd7\xcd\xc6\x9a", b"<svg", b"icns", b"qoif",
-    b"DDS ", b"SIMPLE  =", b"gimp xcf", b"/* XPM */", b"#define ", b"\x01\xda", b"\x0a\x05\x01",
-    b"v/1\x01", b"#?RADIANCE", b"\x59\xa6\x6a\x95", b"BLP1", b"BLP2", b"FTEX", b"\x00\x00\x02\x00",
-    b"\x01\x00\x09\x00", b"DanM", b"LinS", b"\xb1\x68\xde\x3a", b"\xff\x0a", b"FLIF", b"BPG\xfb",
-    b"P7\n", b"PF\n", b"\0\0\0\x0cJXL ",
-)  # fmt: skip
-BEGINNINGS = (
-    b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+",
-    b"\x00\x00\x01\x00", b"\x00\x00\x00\x0cjP", b"\xff\x4f\xff\x51",
-)  # fmt: skip
-BRANDS = (
-    b"avif", b"avis", b"heic", b"heim", b"heis", b"heix", b"hevc", b"hevm", b"hevx", b"mif1",
-    b"msf1",
-)  # fmt: skip
-"""Still pictures among the files that begin as MP4 films do."""
-ICON = b"\0\0\1\0"
-COMPLAINTS = (
-    *(OSError, ValueError, SyntaxError, RuntimeError, EOFError, TypeError, LookupError),
-    *(ArithmeticError, struct.error, zlib.error),
+    *("AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF"),
+    "WEBP",
 )
-"""What decoders raise over bytes they do not like; anything else is a fault of ours."""
-_limit = threading.Lock()
+"""Pillow's names of the decoders that are used. They work inside this process, on the bytes alone.
+
+EPS, PDF and WMF are left out because they start other programs. A decoder is added here only if it
+does not, and follows no references to other files.
+"""
+LONGEST_SIDE = 65_500  # pixels, of the JPEGs that libjpeg reads and writes
+ICON = b"\0\0\1\0"
 ZEROS = 512  # bytes: no coder ends in so many; a download that stopped in a prepared file does
+_limit = threading.Lock()
 
 
 def open_header(data: bytes, suffix: str, most: float) -> Pillow.Image:
-    """The picture these bytes claim to be; no pixel is decoded yet but those of icons, whose `most`
-    number is checked here.
+    """The picture that these bytes claim to be, at its largest page. Only icons are decoded here.
 
-    Raises Reject: `empty`, `not_an_image`, `unsupported_format`, `truncated`, `corrupt`,
-    `too_large`.
+    Raises Reject: `empty`, `not_an_image`, `unsupported_format`, `truncated`, `corrupt`, and
+    `too_large` for more than `most` pixels or for a side that no JPEG holds.
     """
     if not data:
         raise Reject("empty")
     _prepare()
+    if signatures.is_webp(data):  # Pillow claims the memory of all its pixels to open it
+        declared = memory.webp_pixels(data)
+        _check_size(declared, most)
+        memory.check("WEBP", declared)
+    with damage.decoding(data):
+        picture = _identify(data, suffix, most)
+        if picture.format == "TIFF" and (page := frames.largest_page(_open(data, ("TIFF",)))):
+            picture.seek(page)
+    _check_size(memory.pixels(picture), most)
+    if max(picture.size) > LONGEST_SIDE:
+        raise Reject("too_large", side=max(picture.size))
+    return picture
+
+
+def _identify(data: bytes, suffix: str, most: float) -> Pillow.Image:
+    """The picture as the decoder opens it that knows these bytes. Raises Reject."""
     targa = suffix.lower() == ".tga" or data[-18:-2] == b"TRUEVISION-XFILE"
     decoders = (*DECODERS, "TGA") if targa else DECODERS
-    with _decoding(data):
-        try:
-            return _open(_without_tail(data), decoders, most if data.startswith(ICON) else None)
-        except Pillow.DecompressionBombError as error:
-            raise Reject("too_large", decoder=str(error)) from None
-        except (UnidentifiedImageError, ValueError) as error:
-            if data.startswith(png.SIGNATURE):
-                with suppress(UnidentifiedImageError):
-                    return _open(png.wrap_anew(data), ("PNG",))
-            if isinstance(error, UnidentifiedImageError):
-                raise _unidentified(data, suffix) from None
-            raise
-        except OSError:
-            if data[8:12] == b"WEBP" and (declared := memory.webp_pixels(data)) <= most:
-                memory.make("WEBP", declared)
-            raise
+    try:
+        return _open(_without_tail(data), decoders, most if data.startswith(ICON) else None)
+    except Pillow.DecompressionBombError as error:
+        raise Reject("too_large", decoder=str(error)) from None
+    except (UnidentifiedImageError, ValueError) as error:
+        if data.startswith(png.SIGNATURE):
+            with suppress(UnidentifiedImageError):
+                return _open(png.wrap_anew(data), ("PNG",))
+        if isinstance(error, UnidentifiedImageError):
+            raise _unidentified(data, suffix) from None
+        raise
+    except OSError:
+        if signatures.is_webp(data):
+            memory.claim("WEBP", memory.webp_pixels(data))
+        raise
+
+
+def _check_size(count: int, most: float) -> None:
+    if count > most:
+        raise Reject("too_large", megapixels=round(count / 1e6, 1))
 
 
 def _open(data: bytes, decoders: tuple[str, ...], most: float | None = None) -> Pillow.Image:
@@ -101,26 +97,30 @@ def _without_tail(data: bytes) -> bytes:
 def load(picture: Pillow.Image, data: bytes) -> Pillow.Image:
     """The picture with every pixel of its first frame decoded.
 
-    Raises Reject: `truncated`, `corrupt`.
+    Raises Reject: `truncated`, `corrupt`, `too_large` (where no worker has the memory for it).
     """
-    with _decoding(data):
-        if picture.format in ("JPEG", "MPO") and picture.mode in jpeg.SPACES:
+    count, form = memory.pixels(picture), picture.format or ""
+    memory.check(form, count)
+    deep = depth.is_16_bit_colour(picture)
+    with damage.decoding(data):
+        if form in ("JPEG", "MPO") and picture.mode in jpeg.SPACES:
             return _load_jpeg(picture, data)
-        if picture.format == "PNG":
-            return _load_png(picture, data)
+        if form == "PNG":
+            picture = _load_png(picture, data)
+            return depth.brightened(picture, data) if deep else picture
         try:
             picture.load()
-        except COMPLAINTS:
-            memory.make(picture.format or "", memory.pixels(picture))
+        except damage.COMPLAINTS:
+            memory.claim(form, count)
             raise
-        if picture.format in ("AVIF", "HEIF", "WEBP") and not any(data[-ZEROS:]):
+        if form in ("AVIF", "HEIF", "WEBP") and not any(data[-ZEROS:]):
             raise Reject("truncated", decoder="zeros in place of the end")
-    return picture
+        return depth.brightened(picture, data) if deep else picture
 
 
 def whole_jpeg(picture: Pillow.Image, data: bytes) -> tuple[bytes, Image | None]:
     """As jpeg.decode_whole. Raises Reject: `truncated`, `corrupt`."""
-    with _decoding(data):
+    with damage.decoding(data):
         return jpeg.decode_whole(data, picture.mode)
 
 
@@ -140,7 +140,7 @@ def _load_png(picture: Pillow.Image, data: bytes) -> Pillow.Image:
     try:
         _open(data, ("PNG",)).verify()  # load() lets wrong ones pass
         picture.load()
-    except COMPLAINTS:
+    except damage.COMPLAINTS:
         data = png.wrap_anew(data)
         if not png.has_all_rows(data):
             raise
@@ -158,45 +158,6 @@ def _ends_black(picture: Pillow.Image) -> bool:
     return not all(row.getbbox(alpha_only=False) for row in rows)
 
 
-@contextmanager
-def _decoding(data: bytes) -> Iterator[None]:
-    """What a decoder stumbles over in here is about these bytes, or about want of memory."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except COMPLAINTS as error:
-        if memory.lacked(error):
-            raise MemoryError(str(error)) from error
-        raise _damaged(error, data) from error
-
-
-def _damaged(error: Exception, data: bytes) -> Reject:
-    """The reason for a decoder's complaint, with its words."""
-    words = f"{type(error).__name__}: {error}"[:200]
-    signs = ("truncated", "not enough", "end of file", "premature end of jpeg file")
-    ends_early = isinstance(error, EOFError) or any(sign in words.lower() for sign in signs)
-    if ends_early or _is_cut_short(data):
-        return Reject("truncated", decoder=words)
-    return Reject("corrupt", decoder=words)
-
-
-def _is_cut_short(data: bytes) -> bool:
-    """Whether the file is shorter than its own table of contents says."""
-    if data[:4] == b"RIFF":
-        return int.from_bytes(data[4:8], "little") + 8 > len(data)
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        return int.from_bytes(data[4:8], "little" if data[:1] == b"I" else "big") >= len(data)
-    place = 0
-    if data[4:8] in (b"ftyp", b"jP  "):
-        while place < len(data):
-            size = int.from_bytes(data[place : place + 4])
-            if size == 1:  # the length follows in eight bytes
-                size = int.from_bytes(data[place + 8 : place + 16])
-            place += size if size >= 8 else len(data)  # 0: to the end
-    return place > len(data)
-
-
 def orientation(picture: Pillow.Image) -> int | None:
     """EXIF orientation 1 to 8 of a loaded picture; None where the EXIF data cannot be read.
 
@@ -211,7 +172,9 @@ def orientation(picture: Pillow.Image) -> int | None:
             value = exif.get(0x0112, 1)
     except Exception:  # malformed EXIF raises nearly anything; the picture itself is fine
         return None
-    return value if value in range(1, 9) else None if value else 1
+    if not value:
+        return 1
+    return value if value in range(1, 9) else None
 
 
 @cache
@@ -223,20 +186,11 @@ def _prepare() -> None:
 
 
 def _unidentified(data: bytes, suffix: str) -> Reject:
-    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if head.lower().startswith((b"<!doctype html", b"<html")):
+    """The reason for bytes that no decoder takes."""
+    if signatures.is_web_page(data):
         return Reject("not_an_image")
-    if (
-        data.startswith(NOT_OPENED)
-        or head.startswith(NOT_OPENED)
-        or b"<svg" in head.lower()
-        or data[4:6] in (b"\x11\xaf", b"\x12\xaf")
-        or data[40:44] == b" EMF"
-        or data[4:12] == b"ftypcrx "
-    ):
-        return Reject("unsupported_format")
-    container = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-    container |= data[4:8] == b"ftyp" and data[8:12] in BRANDS
-    if container or data.startswith(BEGINNINGS) or suffix.lower() == ".tga":
-        return _damaged(ValueError("the header makes no sense"), data)
+    if name := signatures.never_opened(data):
+        return Reject("unsupported_format", format=name)
+    if signatures.is_opened(data) or suffix.lower() == ".tga":
+        return damage.verdict("the header makes no sense", data)
     return Reject("not_an_image")

@@ -24,7 +24,7 @@ from small_files import NOISE, PICTURE, RGB, normalize, png_chunk, reason, saved
 from small_formats import difference
 
 from pipeline.pictures import decode
-from pipeline.sample import Sample
+from pipeline.sample import Reject, Sample
 
 HOSTILE = SHARED / "hostile"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -290,10 +290,13 @@ def wanting(folder: Path) -> int:
                 assert kept.image.shape[:2] == picture.size[::-1]
             except MemoryError:
                 short += 1
+            except Reject as reject:
+                assert "memory_gigabytes" in reject.measured
+                short += 1
     return short
 
 
-def test_want_of_memory_is_no_verdict_on_a_picture(tmp_path: Path) -> None:
+def test_a_lack_of_memory_is_never_taken_for_damage(tmp_path: Path) -> None:
     # in a process of its own: what other tests freed here would be there to be had
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         assert process.submit(wanting, tmp_path).result() > 8
