@@ -27,9 +27,9 @@ class Normalize:
     def __call__(self, sample: Sample) -> Sample:
         """The picture as upright H×W×3 uint8 sRGB; a JPEG that is so already keeps its bytes.
 
-        Adds the facts `format`, `bytes`, `width`, `height` (pixels), `spread` (grey levels), those of
-        likeness, and where they apply `frame`, `exif` and `icc`. Raises Reject: `unreadable`, and
-        what reading raises.
+        Adds the facts `format`, `bytes`, `width`, `height` (pixels), `spread` (grey levels), those
+        of likeness, and where they apply `frame`, `exif` and `icc`. Raises Reject: `unreadable`,
+        and what reading raises.
         """
         from stages.formats import colour, reading
         from stages.likeness.hashes import recognition

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+
+from stages.formats import memory
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that sensors and converters deliver
 ROWS = 256  # scaled at a time
@@ -30,11 +32,13 @@ def is_16_bit_colour(picture: Pillow.Image) -> bool:
 def brightened(loaded: Pillow.Image, data: bytes) -> Pillow.Image:
     """The picture decoded from all 16 bits, where it needs 14 or fewer; else the given one.
 
-    `loaded` is the RGB or RGBA picture of the upper eight bits, `data` its file.
+    `loaded` is the RGB or RGBA picture of the upper eight bits, `data` its file. Raises Reject
+    (`too_large`) and MemoryError as memory.py says.
     """
     upper = loaded.convert("RGB").getextrema()
     if np.max(upper) > 64:  # 14 bits, rounded
         return loaded
+    memory.check(memory.SIXTEEN_BITS, loaded.width * loaded.height)
     values = _sixteen_bits(data)
     if values is None or values.shape != (loaded.height, loaded.width, len(loaded.getbands())):
         return loaded
@@ -42,18 +46,24 @@ def brightened(loaded: Pillow.Image, data: bytes) -> Pillow.Image:
     tops = [white(float(highest[:3].max()))] * 3 + [white(float(level)) for level in highest[3:]]
     scaled = np.empty(values.shape, np.uint8)
     for row in range(0, len(values), ROWS):
-        scaled[row : row + ROWS] = np.rint(values[row : row + ROWS] * (255.0 / np.array(tops)))
+        strip = values[row : row + ROWS, :, [2, 1, 0, 3][: values.shape[2]]]
+        scaled[row : row + ROWS] = np.rint(strip * (255.0 / np.array(tops)))
     picture = Pillow.fromarray(scaled)
     picture.info.update(loaded.info)
     return picture
 
 
 def _sixteen_bits(data: bytes) -> NDArray[np.uint16] | None:
-    """H×W×3 RGB or H×W×4 RGBA of all 16 bits; None where OpenCV does not decode it so."""
+    """H×W×3 BGR or H×W×4 BGRA of all 16 bits; None where OpenCV does not decode it so."""
     import cv2
 
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-    values: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    try:
+        values: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        if memory.lacked(error):
+            raise MemoryError(str(error)) from error
+        return None
     if values is None or values.dtype != np.uint16 or values.ndim != 3:
         return None
-    return np.ascontiguousarray(values[:, :, [2, 1, 0, 3][: values.shape[2]]])
+    return cast(NDArray[np.uint16], values)
