@@ -14,8 +14,8 @@ REASONS = {
     "truncated": "the file ends before the picture does",
     "corrupt": "a known format, but it does not decode",
     "too_large": (
-        "over 100 megapixels (--max-megapixels) or 512 MB (--max-megabytes), a TIFF's tile or"
-        " a picture in an icon included"
+        "over 100 megapixels (--max-megapixels), 512 MB (--max-megabytes), 65,500 pixels a side, "
+        "or the memory of a worker (--memory); the record has the figure"
     ),
     "odd_aspect": "long side over 10 × the short side (--max-aspect)",
     "too_small": "short side under 32 pixels (--min-side)",
