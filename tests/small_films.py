@@ -8,6 +8,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
+from av.stream import Disposition
 
 from pipeline.sample import Image
 
@@ -51,13 +53,29 @@ def write_film(
             frame.pts, frame.time_base = round(time / tick), tick
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-        if silence is None:
-            return path
-        for start in range(0, round(sound * 8000), 1024):
-            samples = av.AudioFrame.from_ndarray(
-                np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
-            )
-            samples.sample_rate, samples.pts = 8000, start
-            container.mux(silence.encode(samples))
-        container.mux(silence.encode())
+        if silence is not None:
+            _be_silent(container, silence, sound)
     return path
+
+
+def write_song(path: Path) -> Path:
+    """A second of silence with a picture of a cover."""
+    with av.open(str(path), "w", format="mp4") as container:
+        silence = container.add_stream("aac", rate=8000, layout="mono")
+        cover = container.add_stream("mjpeg", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(grey(0)).reformat(format="yuvj420p")
+        container.mux([*cover.encode(picture), *cover.encode()])
+        _be_silent(container, silence, 1)
+    return path
+
+
+def _be_silent(container: OutputContainer, stream: av.AudioStream, seconds: float) -> None:
+    for start in range(0, round(seconds * 8000), 1024):
+        samples = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+        )
+        samples.sample_rate, samples.pts = 8000, start
+        container.mux(stream.encode(samples))
+    container.mux(stream.encode())

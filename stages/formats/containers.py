@@ -18,6 +18,8 @@ BEGINNINGS = (
 )  # fmt: skip
 """At which byte such a container has which sign."""
 
+MOST = 1_000_000  # parts of a container that are looked at: hours of a live recording
+
 PACKETS = ((0, 188), (4, 192))
 """Where the first packet of a transport stream has its sign, the letter G, and how long packets
 are: plain ones, and a camcorder's (M2TS, MTS) with four bytes of time before each."""
@@ -72,7 +74,9 @@ def _riff_ends_early(file: BinaryIO, size: int) -> bool:
 def _boxes_end_early(file: BinaryIO, size: int) -> bool:
     """Whether a box of an MP4 or MOV does that holds frames or says where they are."""
     place = 0
-    while place < size:
+    for _ in range(MOST):
+        if place >= size:
+            break
         file.seek(place)
         head = file.read(16)
         length = int.from_bytes(head[:4])
@@ -89,7 +93,9 @@ def _boxes_end_early(file: BinaryIO, size: int) -> bool:
 def _matroska_ends_early(file: BinaryIO, size: int) -> bool:
     """Whether the segment does or, in one of unknown length, an element within."""
     place = 0
-    while place < size:
+    for _ in range(MOST):
+        if place >= size:
+            break
         file.seek(place)
         head, content = _element(file.read(12))
         if not head:

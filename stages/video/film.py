@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 LARGEST = 100.0  # megapixels of a frame
+DAY = 86_400.0  # seconds
 
 
 class Film:
@@ -56,8 +57,8 @@ class Film:
             for stream in self._container.streams.video
             if not stream.disposition & Disposition.attached_pic  # the cover of a song
         ]
-        if not streams:
-            raise Reject("not_an_image")
+        if not streams:  # without any stream the file is damaged, else it is a song
+            raise Reject("not_an_image" if self._container.streams else "corrupt")
         codec = streams[0].codec_context
         if codec is None:  # FFmpeg has no decoder for it
             raise Reject("unsupported_format")
@@ -75,7 +76,8 @@ class Film:
     def __iter__(self) -> Iterator[Frame]:
         """Frames, upright; time 0 is where sound or pictures begin, whichever is first.
 
-        Times rise: where the file's own fall back, the film goes on from the last frame.
+        Times rise: where the file's own fall back, or leap a day ahead, the film goes on from the
+        last frame.
         """
         step = 1 / self.rate
         last, moved = -step, min(0.0, -(self._container.start_time or 0) / 1e6)
@@ -83,11 +85,13 @@ class Film:
             for frame in self._decode():
                 ticks = frame.pts if frame.pts is not None else frame.dts
                 time = last + step if ticks is None else ticks * self._tick + moved
-                if time <= last:
+                if not last < time < last + DAY:
                     moved += last + step - time
                     time = last + step
                 last = time
-                length = frame.duration * self._tick if frame.duration else step
+                length = frame.duration * self._tick
+                if not 0 < length < DAY:
+                    length = step
                 self.decoded += 1
                 self.end = time + length
                 yield Frame(time, _upright(frame), length)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from conftest import SHARED
-from small_films import UNEVEN, grey, write_film
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small_films import UNEVEN, grey, write_film, write_song
 
 from pipeline.sample import Reject
 from stages.formats.containers import ends_early, is_video
@@ -109,12 +111,8 @@ def test_damaged_frames_are_left_out_and_the_others_keep_their_times(tmp_path: P
 
 
 def test_a_song_is_no_film_even_with_a_cover(tmp_path: Path) -> None:
-    path = tmp_path / "song.mp4"
-    with av.open(str(path), "w", format="mp4") as container:
-        container.add_stream("aac", rate=8000, layout="mono")
-        container.start_encoding()
     with pytest.raises(Reject, match="not_an_image"):
-        Film(path)
+        Film(write_song(tmp_path / "song.m4a"))
 
 
 def test_frames_larger_than_the_limit_are_not_decoded(tmp_path: Path) -> None:
@@ -136,6 +134,25 @@ def test_a_list_of_other_files_is_never_opened(tmp_path: Path, text: str) -> Non
     assert not is_video(tmp_path / "list.mp4")
     with pytest.raises(Reject, match="corrupt"):
         Film(tmp_path / "list.mp4")
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec"), [("mp4", "libx264"), ("matroska", "mpeg4"), ("avi", "mjpeg")]
+)
+@given(st.lists(st.tuples(st.integers(12, 10_000), st.integers(0, 255)), min_size=1, max_size=20))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_damaged_bytes_are_a_verdict_and_times_still_rise(
+    tmp_path: Path, kind: str, codec: str, changes: list[tuple[int, int]]
+) -> None:
+    path = tmp_path / "film"
+    data = bytearray(write_film(path, EVEN, kind, codec).read_bytes())
+    for place, value in changes:
+        data[place % len(data)] = value
+    path.write_bytes(data)
+    with suppress(Reject):
+        film = Film(path)
+        times = [frame.time for frame in film]
+        assert times == sorted(times) and film.ends_early in (True, False)
 
 
 @pytest.mark.skipif(not (SHARED / "cases").is_dir(), reason="needs ../shared/cases, small films")
