@@ -28,7 +28,7 @@ LARGEST_SET = 2000  # crops to compare on, at most
 class Export:
     """Write a model as ONNX, with labels and preprocessing inside, and as a torch.export program.
 
-    Both take N×S×S×3 uint8 RGB `crops` and give N×L `probabilities`.
+    Both take N×S×S×3 uint8 RGB `crops` of any size S and give N×L `probabilities`.
     """
 
     model: Path | None = None

@@ -41,6 +41,11 @@ LANDMARKS = """
 The mouth is found by a 68-point landmark model trained on iBUG 300-W, whose licence **excludes
 commercial use**: of that model, and so of this chain as a whole.
 """
+CROPS = {
+    "lips": "squares around the mouth, as in processed/dataset",
+    "face": "squares around the face, as in processed/dataset",
+    "whole": "whole pictures that are square",
+}
 REGIONS = {"lips": "the mouth", "face": "the face", "whole": "the whole picture"}
 
 
@@ -61,6 +66,7 @@ def card(description: Description, judged: Figures, counts: Counts) -> str:
         front_matter=FRONT_MATTER,
         labels=", ".join(map(plain, description.labels)),
         region=REGIONS[description.region],
+        crop=CROPS[description.region],
         model=plain(description.recipe.model),
         size=description.recipe.input_size,
         side=description.side,

@@ -98,12 +98,12 @@ class OnnxNetwork:
         side, labels = self.description.side, len(self.description.labels)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         for values, name, kind, shape in (
-            (inputs, INPUT, "tensor(uint8)", [side, side, 3]),
-            (outputs, OUTPUT, "tensor(float)", [labels]),
+            (inputs, INPUT, "tensor(uint8)", ["N", side, side, 3]),
+            (outputs, OUTPUT, "tensor(float)", ["N", labels]),
         ):
-            found = [(value.name, value.type, value.shape[1:]) for value in values]
-            if found != [(name, kind, shape)] or isinstance(values[0].shape[0], int):
-                raise ValueError(f"{name} should be {kind} of N×{shape}, it has {found}")
+            found = [(value.name, value.type, value.shape) for value in values]
+            if [one[:2] for one in found] != [(name, kind)] or not _fits(found[0][2], shape):
+                raise ValueError(f"{name} should be {kind} of {shape}, it has {found}")
         answer = self(np.zeros((2, side, side, 3), np.uint8))
         if answer.shape != (2, labels) or not np.allclose(answer.sum(1), 1, atol=1e-3):
             raise ValueError("its answers are no shares of the labels")
@@ -120,6 +120,14 @@ def load(path: Path) -> Network:
     from stages.model.weights import load_model  # imports torch
 
     return TorchNetwork(*load_model(path))
+
+
+def _fits(found: Sequence[object], wanted: Sequence[object]) -> bool:
+    """Whether a shape has the wanted lengths, or names in place of some; but only names for N."""
+    return len(found) == len(wanted) and all(
+        isinstance(length, str) or length == other
+        for length, other in zip(found, wanted, strict=True)
+    )
 
 
 def _check(crops: NDArray[np.uint8], side: int) -> None:

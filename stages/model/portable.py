@@ -16,17 +16,21 @@ from torch.export import Dim, ExportedProgram
 from pipeline.trouble import Trouble
 from stages.model.description import Description, to_json
 from stages.model.networks import INPUT, METADATA, OUTPUT
+from stages.model.resize import resized
 from stages.training.augment import NORMALIZATION, resize_weights
 from stages.training.augmentation import centre
 from stages.training.recipes import Recipe
 
+MOST_PIXELS = 65_535  # a side of a picture, as JPEG has it
+RESIZES = 4  # matrix products before the network: rows and columns, to the crops' side and from it
 ONNX_LIMIT = 2_000_000_000  # bytes that an ONNX file holds
 
 
 class Portable(nn.Module):
-    """N×L shares of N×S×S×3 uint8 RGB crops: as `apply(centre)` prepares them, then the network.
+    """N×L float32 shares of N×S×S×3 uint8 RGB crops of any size, as prediction answers them.
 
-    The centre is the same for each picture, so its resize is one matrix from each side.
+    Crops are resized to the training crops' side, prepared as by `apply(centre)`, and answered by
+    the network. The centre is the same for each picture, so its resize is one matrix.
     """
 
     resize: Tensor
@@ -36,6 +40,7 @@ class Portable(nn.Module):
     def __init__(self, network: nn.Module, recipe: Recipe, side: int) -> None:
         super().__init__()
         self.network = network
+        self.side = side
         self.flip_test = recipe.flip_test
         middle = centre(side, recipe)
         weights = resize_weights(middle.top, middle.height, side, recipe.input_size, middle.whole)
@@ -45,7 +50,7 @@ class Portable(nn.Module):
         self.register_buffer("deviation", deviation.clone())
 
     def forward(self, crops: Tensor) -> Tensor:
-        pictures = crops.permute(0, 3, 1, 2).float() / 255
+        pictures = resized(crops.permute(0, 3, 1, 2), self.side) / 255
         seen = (self.resize @ pictures @ self.resize.mT - self.mean) / self.deviation
         if self.flip_test:
             both = self.network(torch.cat([seen, seen.flip(3)]))
@@ -57,15 +62,17 @@ class Portable(nn.Module):
 
 
 def program(network: nn.Module, description: Description) -> ExportedProgram:
-    """The whole of it for any number of crops. Raises Trouble where torch cannot trace it."""
+    """The model for any number of crops of any size. Raises Trouble where torch cannot trace it."""
     recipe, side = description.recipe, description.side
     if sum(value.nbytes for value in network.state_dict().values()) > ONNX_LIMIT:
         raise Trouble(f"{recipe.model} is larger than the 2 GB that an ONNX file holds")
-    example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
+    example = torch.zeros(2, side + 1, side + 1, 3, dtype=torch.uint8)
+    any_side = Dim("side", min=2, max=MOST_PIXELS)
+    shapes = ({0: Dim.DYNAMIC, 1: any_side, 2: any_side},)
     whole = Portable(network, recipe, side).eval()
     try:
         with torch.no_grad():
-            return torch.export.export(whole, (example,), dynamic_shapes=({0: Dim.DYNAMIC},))
+            return torch.export.export(whole, (example,), dynamic_shapes=shapes)
     except RuntimeError as error:
         raise _trouble(recipe, error) from error
 
@@ -98,7 +105,7 @@ def pt2_bytes(traced: ExportedProgram, description: Description) -> bytes:
 
 
 def int8_bytes(path: Path) -> bytes:
-    """An ONNX file of ours with the weights of all layers (not of the resize) in 8 bits."""
+    """An ONNX file of ours with the weights of all layers (not of the resizes) in 8 bits."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -116,14 +123,14 @@ def int8_bytes(path: Path) -> bytes:
             smaller,
             per_channel=True,
             weight_type=QuantType.QUInt8,  # of convolutions, onnxruntime knows no other
-            nodes_to_exclude=products[:2],  # rows and columns of the resize come first
+            nodes_to_exclude=products[:RESIZES],
         )
         return smaller.read_bytes()
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantizer warns of every tensor that it rightly leaves alone."""
+    """Keep the quantizer from warning of every tensor that it rightly leaves alone."""
     logger = logging.getLogger()
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +19,8 @@ from small_sets import ALONE, put_divided, train
 from torch.utils.data import default_collate
 
 from pipeline.__main__ import main
+from pipeline.pictures import decode
+from stages.face.crop import square
 from stages.model import networks, portable
 from stages.model.description import Description, from_json, read_description
 from stages.training.models import build
@@ -59,6 +64,34 @@ def test_three_files_answer_as_torch_does(home: Path) -> None:
     assert np.abs(networks.load(run / "model.int8.onnx")(crops) - expected).max() < 0.1
     size = (run / "model.onnx").stat().st_size
     assert (run / "model.int8.onnx").stat().st_size < 0.5 * size
+
+
+BLOCKED = """
+import sys
+for name in ("torch", "torchvision", "cv2", "onnx", "matplotlib", "tyro", "stages", "pipeline"):
+    sys.modules[name] = None
+"""
+
+
+def test_the_card_s_lines_run_with_onnxruntime_pillow_and_numpy_alone(
+    home: Path, tmp_path: Path
+) -> None:
+    card = (run_of(home) / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```python\n(import json.*?)```", card, re.S)
+    assert len([line for line in lines.splitlines() if line]) == 5
+    crop = next((home / "processed" / "dataset" / "val" / "smile").iterdir())
+    shutil.copy(crop, tmp_path / "crop.jpg")
+    shutil.copy(run_of(home) / "model.onnx", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-I", "-W", "error", "-c", BLOCKED + lines],
+        cwd=tmp_path, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shares = ast.literal_eval(done.stdout)
+    ours = networks.load(run_of(home))
+    expected = ours(square(decode(crop.read_bytes()), ours.description.side)[None])[0]
+    assert list(shares) == ours.description.labels
+    assert np.abs(np.array(list(shares.values())) - expected).max() < 1e-4
 
 
 def test_the_program_runs_with_torch_alone(home: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from onnx import ModelProto, TensorProto, helper
 from small_sets import ALONE
 
 from pipeline.trouble import Trouble
+from stages.face.crop import square
 from stages.model import networks, portable
 from stages.model.description import Description
 from stages.model.networks import INPUT, METADATA, OUTPUT
@@ -101,6 +103,24 @@ def test_other_arrays_are_refused(run: Path, name: str, crops: NDArray[np.uint8]
         networks.load(run / name)(crops)
 
 
+@pytest.mark.parametrize("side", [20, SIDE, 41, 55, 2 * SIDE, 90, 128, 200])
+def test_an_onnx_file_resizes_crops_of_any_size_as_prediction_does(run: Path, side: int) -> None:
+    session = onnxruntime.InferenceSession(run / "model.onnx")
+    crops = np.random.default_rng(side).integers(0, 256, (4, side, side, 3), np.uint8)
+    (shares,) = session.run([OUTPUT], {INPUT: crops})
+    expected = networks.load(run)(np.stack([square(crop, SIDE) for crop in crops]))
+    assert np.abs(shares - expected).max() < 1e-4
+
+
+def test_a_file_exported_for_one_size_is_still_taken(run: Path, tmp_path: Path) -> None:
+    model = onnx.load(run / "model.onnx")
+    for dim in model.graph.input[0].type.tensor_type.shape.dim[1:3]:
+        dim.dim_value = SIDE
+    onnx.save(model, tmp_path / "before.onnx")
+    before, now = networks.load(tmp_path / "before.onnx"), networks.load(run / "model.onnx")
+    assert np.array_equal(before(some(3)), now(some(3)))
+
+
 def test_an_onnx_file_is_used_without_torch(run: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone.onnx"  # nothing lies beside it
     alone.write_bytes((run / "model.onnx").read_bytes())
@@ -157,6 +177,9 @@ def fewer_labels(model: ModelProto) -> None:
 
 
 def another_side(model: ModelProto) -> None:
+    """A file as it was exported before any size went in, and a description of another side."""
+    for dim in model.graph.input[0].type.tensor_type.shape.dim[1:3]:
+        dim.dim_value = SIDE
     model.metadata_props[0].value = model.metadata_props[0].value.replace(f": {SIDE},", ": 32,")
 
 
@@ -206,12 +229,12 @@ def unknown_layer(model: ModelProto) -> None:
     [
         (no_metadata, "(it does not say its labels)"),
         (no_json, "describes no model: Invalid JSON"),
-        (fewer_labels, "(probabilities should be tensor(float) of N×[4]"),
-        (another_side, "(crops should be tensor(uint8) of N×[32, 32, 3]"),
+        (fewer_labels, "(probabilities should be tensor(float) of ['N', 4]"),
+        (another_side, "(crops should be tensor(uint8) of ['N', 32, 32, 3]"),
         (outside, "(it refers to other files)"),
         (outside_in_a_constant, "(it refers to other files)"),
         (a_branch, "(it holds loops or branches)"),
-        (fixed_batch, "should be tensor(uint8) of N×[40, 40, 3]"),
+        (fixed_batch, "should be tensor(uint8) of ['N', 40, 40, 3]"),
         (another_input, "(crops should be tensor(uint8)"),
         (no_softmax, "(its answers are no shares of the labels)"),
         (unknown_layer, "Teleport"),
