@@ -1,36 +1,65 @@
-"""JPEGs: decode them and encode them. (Whether a file of the user's is one, `normalize` says.)"""
+"""Pictures in memory, and the JPEGs they come from and go to.
+
+(Whether a file of the user's is a JPEG at all, the stage `normalize` says.)
+"""
 
 from __future__ import annotations
 
 import re
+from functools import cached_property
+from pathlib import Path
 from typing import cast
 
-import cv2
-import simplejpeg
+import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.sample import Image
+Image = NDArray[np.uint8]
+"""H×W×3 uint8 RGB."""
 
-STRAY = re.compile(r"data: [12] extraneous bytes before marker 0xd9")  # some cameras leave them
+STRAY_BYTES = re.compile(r"data: [12] extraneous bytes before marker 0xd9")  # of some cameras
 QUALITY = 95  # with full chroma (4:4:4): lips are small and red against skin
 
 
-def decode(data: bytes, space: str = "RGB") -> Image:
-    """Bytes of a JPEG to H×W×3 uint8 RGB (×1 of space GRAY, ×4 of CMYK), as it lies: without EXIF
-    rotation.
+class Picture:
+    """A picture as a JPEG file, the bytes of one, or pixels; decoded once, at the first use."""
 
-    Raises ValueError where a block of it does not decode: Pillow and OpenCV go on in silence over
+    def __init__(self, source: Path | bytes | Image) -> None:
+        self._source = source
+
+    @cached_property
+    def pixels(self) -> Image:
+        """H×W×3 uint8 RGB.
+
+        Raises ValueError where the bytes are no JPEG, OSError where they cannot be read.
+        """
+        if isinstance(self._source, Path):
+            return decode(self._source.read_bytes())
+        return decode(self._source) if isinstance(self._source, bytes) else self._source
+
+
+def decode(data: bytes, space: str = "RGB") -> Image:
+    """Bytes of a JPEG to H×W×3 uint8 RGB (×1 of space GRAY, ×4 of CMYK), without EXIF rotation.
+
+    Raises ValueError where a block of it does not decode. Pillow and OpenCV say nothing of
     damaged data, and OpenCV hands out what it has even where it cannot go on.
     """
+    import simplejpeg
+
     try:
         return cast(Image, simplejpeg.decode_jpeg(data, space))
     except ValueError as error:
-        if not STRAY.search(str(error)):
+        if not STRAY_BYTES.search(str(error)):
             raise
         return cast(Image, simplejpeg.decode_jpeg(data, space, strict=False))
 
 
 def encode(image: Image, quality: int = QUALITY) -> bytes:
-    """H×W×3 uint8 RGB to the bytes of a JPEG with full chroma (4:4:4); the same every time."""
+    """H×W×3 uint8 RGB to the bytes of a JPEG with full chroma (4:4:4); the same every time.
+
+    Raises ValueError where the picture is empty or too large for a JPEG.
+    """
+    import cv2
+
     options = [
         cv2.IMWRITE_JPEG_QUALITY,
         quality,
@@ -45,6 +74,8 @@ def encode(image: Image, quality: int = QUALITY) -> bytes:
 
 def encode_png(image: Image) -> bytes:
     """H×W×3 uint8 RGB to the bytes of a PNG."""
+    import cv2
+
     done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
         raise ValueError(f"cannot encode a picture of shape {image.shape}")

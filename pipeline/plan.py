@@ -80,7 +80,7 @@ class Planner:
         if step.input is not None:
             return self._ledger.samples(step.input, self._processed, only)
         return (
-            Sample(file.key, file.label, Path(file.path), dict(file.facts))
+            Sample(file.key, file.label, Path(file.path), file.facts)
             for file in self._raw_files().values()
             if not file.refusal and (only is None or file.key in only)
         )

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipeline import labels, leftovers, sources
 from pipeline.files import identity, output_name, short_digest
 from pipeline.labels import label_of
 from pipeline.ledger import as_json
+from pipeline.sample import Facts
 
 
 class Found(NamedTuple):
@@ -28,7 +28,7 @@ class Found(NamedTuple):
     path: str
     stamp: str
     refusal: str = ""
-    facts: Mapping[str, Any] = MappingProxyType({})
+    facts: Facts = Facts()
 
     @property
     def label(self) -> str:
@@ -105,11 +105,11 @@ class _Walk:
             if leftovers.is_leftover(entry.name, is_folder):
                 leftovers.count(self.listing.leftovers, entry)
             elif entry.name != sources.NAME:
-                facts = known.get(entry.name, {})
+                facts = known.get(entry.name, Facts())
                 self._entry(entry, prefix + _printable(entry.name), above, facts)
 
     def _entry(
-        self, entry: os.DirEntry[str], key: str, above: tuple[str, ...], facts: Mapping[str, Any]
+        self, entry: os.DirEntry[str], key: str, above: tuple[str, ...], facts: Facts
     ) -> None:
         files = self.listing.files
         if entry.is_symlink() and not self._may_follow(entry, key, above):
@@ -155,7 +155,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir()
 
 
-def _found(entry: os.DirEntry[str], key: str, facts: Mapping[str, Any]) -> Found:
+def _found(entry: os.DirEntry[str], key: str, facts: Facts) -> Found:
     about = entry.stat()
     regular = stat.S_ISREG(about.st_mode)
     refusal = "not_a_file" if not regular else "" if label_of(key) else "no_label"

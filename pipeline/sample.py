@@ -3,16 +3,60 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, cast
 
-import numpy as np
-from numpy.typing import NDArray
+from pipeline.pictures import Image as Image
+from pipeline.pictures import Picture
 
-Image = NDArray[np.uint8]
-Facts = dict[str, Any]
 Verdict = Literal["kept", "rejected", "error"]
+
+
+class Facts(TypedDict, total=False):
+    """What is known of a picture. Facts travel from stage to stage and end in the ledger as JSON.
+
+    A fact has one meaning and one unit. A stage that adds a fact adds a line here.
+    Boxes are [left, top, width, height] in pixels of the upright picture.
+    """
+
+    # sources.csv of the raw folder
+    origin: dict[str, str]  # address, page, title, creator, licence and the like
+    given_group: str  # what must not be divided: a film, a person, a sequence
+    given_split: str  # the split that the makers of the set put it in
+
+    # normalize
+    format: str  # of the user's file, by Pillow's name: "JPEG", "PNG", …
+    bytes: int  # size of the user's file
+    exif: str  # "unusable": the orientation in it could not be read
+    icc: str  # "converted" to sRGB, or "unusable"
+    width: int  # pixels of the upright picture
+    height: int  # pixels
+    spread: float  # standard deviation of its grey values, 0 to 127
+    content: str  # digest that pictures of the same size and pixels share, 32 hex digits
+    hashes: str  # perceptual hashes, 4 × uint64 for each crop, in base64; "" where it is too plain
+
+    # dedupe
+    group: str  # what near pictures have in common, 8 hex digits; the split keeps them together
+
+    # faces
+    face: list[int]  # box of the largest face
+    faces: int  # how many were seen before the search ended
+
+    # lips and face_crop
+    landmarks: list[list[int]]  # 68 × [x, y] in pixels, in iBUG 300-W's order (lips only)
+    crop: list[int]  # box of the square that is cut out; it may reach out of the picture
+    padded: float  # share of the square's area that lies outside the picture, 0 to 1
+
+    # measurements behind a rejection
+    megapixels: float  # too_large
+    megabytes: float  # too_large
+    decoder: str  # truncated, corrupt, too_large: the decoder's own words
+    aspect: float  # odd_aspect: long side over short side
+    side: int  # too_small: short side in pixels
+    of: str | list[str]  # duplicate: key of the picture kept; conflicting_label: keys of the others
+    distance: int  # duplicate: bits of 256 in which the hashes differ
+    kind: str  # duplicate: "exact" (the same pixels) or "near"
+    mouth: int  # mouth_too_small: width in pixels
 
 
 class Reject(Exception):
@@ -24,62 +68,65 @@ class Reject(Exception):
     def __init__(self, reason: str, **measured: Any) -> None:
         super().__init__(reason, measured)
         self.reason = reason
-        self.measured = measured
+        self.measured = cast(Facts, measured)
 
 
 @dataclass(frozen=True)
 class Sample:
     """One picture on its way through the stages.
 
-    `key` is its path below the raw folder, with forward slashes; `file` is where its present
-    bytes lie; `digest` is theirs ("" for a file of the user's, whose content is not yet known).
+    `key` is its path below the raw folder, with forward slashes. `file` is where its present
+    bytes lie, `digest` names them ("" for a file of the user's, whose content is not yet known).
+    `encoded` is a ready JPEG and `pixels` are H×W×3 uint8 RGB that no file holds yet.
     A stage returns the sample unchanged, with more facts, or with other pixels.
     """
 
     key: str
     label: str
     file: Path
-    facts: Facts = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
     digest: str = ""
     encoded: bytes | None = None
     pixels: Image | None = None
+    picture: Picture | None = field(default=None, repr=False, compare=False)
+    """Decodes the picture once for all samples that share it; made from the other fields."""
 
-    @cached_property
+    def __post_init__(self) -> None:
+        if self.picture is None:
+            ready = self.encoded if self.pixels is None else self.pixels
+            picture = Picture(self.file if ready is None else ready)
+            object.__setattr__(self, "picture", picture)  # as frozen dataclasses set a field
+
+    @property
     def image(self) -> Image:
-        """The picture, H×W×3 uint8 RGB, decoded on first use.
+        """The picture, H×W×3 uint8 RGB, decoded at the first use.
 
         Raises ValueError where the bytes are no picture, OSError where they cannot be read.
         """
-        if self.pixels is not None:
-            return self.pixels
-        from pipeline.pictures import decode
-
-        return decode(self.encoded if self.encoded is not None else self.file.read_bytes())
+        return cast(Picture, self.picture).pixels
 
     def with_facts(self, **facts: Any) -> Sample:
-        """The same picture, more known about it; what was decoded stays decoded."""
-        return self._decoded(replace(self, facts={**self.facts, **facts}))
-
-    def at(self, file: Path, digest: str) -> Sample:
-        """The sample as it was written to a file; what that file decodes to stays decoded."""
-        written = replace(self, file=file, digest=digest, encoded=None, pixels=None)
-        if self.encoded is not None and self.pixels is not None:
-            written.__dict__["image"] = self.pixels
-            return written
-        return self._decoded(written) if self.pixels is None else written
-
-    def _decoded(self, copy: Sample) -> Sample:
-        if "image" in self.__dict__:
-            copy.__dict__["image"] = self.__dict__["image"]
-        return copy
+        """The same picture, more known about it."""
+        return replace(self, facts=self._facts_and(facts))
 
     def with_image(self, pixels: Image, **facts: Any) -> Sample:
         """The sample with other pixels (H×W×3 uint8 RGB), to be written as a JPEG."""
-        return replace(self, pixels=pixels, encoded=None, facts={**self.facts, **facts})
+        facts_now = self._facts_and(facts)
+        return replace(self, pixels=pixels, encoded=None, picture=None, facts=facts_now)
 
     def with_bytes(self, encoded: bytes, pixels: Image, **facts: Any) -> Sample:
         """The sample with a ready JPEG for its file, and what that JPEG decodes to."""
-        return replace(self, pixels=pixels, encoded=encoded, facts={**self.facts, **facts})
+        facts_now = self._facts_and(facts)
+        return replace(self, pixels=pixels, encoded=encoded, picture=None, facts=facts_now)
+
+    def at(self, file: Path, digest: str) -> Sample:
+        """The sample as it was written to a file; what that file decodes to stays decoded."""
+        lossy = self.pixels is not None and self.encoded is None
+        picture = None if lossy else self.picture
+        return replace(self, file=file, digest=digest, encoded=None, pixels=None, picture=picture)
+
+    def _facts_and(self, more: dict[str, Any]) -> Facts:
+        return cast(Facts, {**self.facts, **more})
 
 
 @dataclass(frozen=True)

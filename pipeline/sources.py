@@ -7,8 +7,9 @@ import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from pipeline.sample import Facts
 from pipeline.tables import csv_text, plain_text
 from pipeline.trouble import Trouble
 
@@ -59,7 +60,7 @@ def _rows(path: Path) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
 
 
-def facts(folder: Path) -> dict[str, dict[str, Any]]:
+def facts(folder: Path) -> dict[str, Facts]:
     """What a folder's table says of its pictures, by file: the facts that later stages carry.
 
     `origin` holds address, page, title, creator, licence and the like; `given_group` and
@@ -71,11 +72,11 @@ def facts(folder: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _facts(source: Source) -> dict[str, Any]:
+def _facts(source: Source) -> Facts:
     about = source._asdict()
     group, split = about.pop("group"), about.pop("split")
     del about["file"], about["refused"]
-    found: dict[str, Any] = {"origin": {name: value for name, value in about.items() if value}}
+    found: Facts = {"origin": {name: value for name, value in about.items() if value}}
     if group:
         found["given_group"] = group
     if split:

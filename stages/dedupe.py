@@ -77,7 +77,7 @@ class Dedupe:
         refused = [(one.sample.key, one.reject) for one in decisions if one.reject]
         splits = {decision.sample.key: _split(decision.sample) for decision in decisions}
         crossing = sum(
-            reject.reason == "duplicate" and splits[key] != splits[reject.measured["of"]]
+            reject.reason == "duplicate" and splits[key] != splits[str(reject.measured["of"])]
             for key, reject in refused
         )
         if crossing:

@@ -38,7 +38,7 @@ class Square:
         return [self.left, self.top, self.side, self.side]
 
 
-def square_around(box: Box, scale: float, width: int, height: int) -> Square:
+def square_around(box: Sequence[float], scale: float, width: int, height: int) -> Square:
     """The square around a box in a picture of width × height pixels.
 
     Its side is `scale` × the longer side of the box, at least one pixel.

@@ -11,7 +11,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from pipeline.sample import Image
+from pipeline.sample import Facts, Image
 
 Hashes = NDArray[np.uint64]
 """…×4 words: 256 bits each."""
@@ -25,7 +25,7 @@ COSINES = (2 / SIDE) * np.cos(np.pi / SIDE * np.outer(np.arange(WAVES), np.arang
 ODD_COLUMNS = np.packbits(np.tile(np.arange(WAVES) % 2 == 1, WAVES)).view(np.uint64)
 
 
-def recognition(image: Image) -> dict[str, str]:
+def recognition(image: Image) -> Facts:
     """The facts `content` and `hashes` of an H×W×3 uint8 RGB picture.
 
     `content` is a digest (XXH3, 128 bits, hex) that pictures of the same size and pixels share.

@@ -29,7 +29,7 @@ class Answer:
     labels: Sequence[str]
     shares: tuple[float, ...] = ()
     reason: str = ""
-    facts: Facts = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
     frame: int | None = None
     time: float | None = None
 

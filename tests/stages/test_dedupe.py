@@ -19,7 +19,7 @@ from small_likeness import CHANGES, next_frame, normalized, scene
 
 from pipeline.labels import label_of
 from pipeline.pictures import decode, encode
-from pipeline.sample import Image, Sample
+from pipeline.sample import Facts, Image, Sample
 from stages.dedupe import Dedupe
 from stages.likeness.hashes import CROPS
 
@@ -106,8 +106,8 @@ def noted(
     bits = np.unpackbits(words.view(np.uint8), axis=1)
     bits[:, :flips] ^= 1
     hashes = base64.b64encode(np.packbits(bits, axis=1).tobytes()).decode()
-    facts = {"hashes": hashes, "content": content or key, "width": side, "height": side}
-    return Sample(key, label_of(key), Path("nowhere"), facts | {"bytes": size})
+    facts: Facts = {"hashes": hashes, "content": content or key, "width": side, "height": side}
+    return Sample(key, label_of(key), Path("nowhere"), {**facts, "bytes": size})
 
 
 def test_copies_are_compared_with_the_kept_picture_not_through_a_third() -> None:
@@ -151,7 +151,7 @@ def test_the_same_pixels_are_dropped_in_small_pictures_too() -> None:
         noted("smile/blank2.jpg", content="blank"),
     ]
     samples = [
-        replace(one, facts=one.facts | {"hashes": ""}) if "blank" in one.key else one
+        replace(one, facts={**one.facts, "hashes": ""}) if "blank" in one.key else one
         for one in samples
     ]
     found = verdicts(samples, Dedupe(near="group"))

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.sample import Sample
+from pipeline.sample import Facts, Sample
 from stages.split import Split
 
 PUBLISHED = {  # label: pictures, train, val
@@ -28,7 +29,7 @@ PUBLISHED = {  # label: pictures, train, val
 def picture(key: str, **facts: object) -> Sample:
     folders = key.split("/")[:-1]
     label = folders[1] if folders[0] in ("train", "val", "test") else folders[0]
-    return Sample(key, label, Path("x") / key, facts=facts)
+    return Sample(key, label, Path("x") / key, facts=cast(Facts, facts))
 
 
 def pictures(label: str, count: int) -> list[Sample]:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.sample import Facts
 from stages.predict.answers import Answer, Tables
 
 LABELS = ("none", "=cmd()")
-FACTS = {"face": [1, 2, 3, 4], "crop": [5, 6, 7, 7], "landmarks": [[0, 1]] * 68}
+FACTS: Facts = {"face": [1, 2, 3, 4], "crop": [5, 6, 7, 7], "landmarks": [[0, 1]] * 68}
 SMILE = Answer("a.jpg", LABELS, (0.25, 0.75), facts=FACTS)
 NOBODY = Answer("film.mp4", LABELS, reason="no_face", frame=3, time=0.1)
 
