@@ -40,6 +40,7 @@ class Facts(TypedDict, total=False):
 
     # faces
     face: list[int]  # box of the largest face
+    detector: str  # what found it: "haar" or "blazeface"
     faces: int  # how many were seen before the search ended
 
     # lips and face_crop
@@ -56,6 +57,7 @@ class Facts(TypedDict, total=False):
     of: str | list[str]  # duplicate: key of the picture kept; conflicting_label: keys of the others
     distance: int  # duplicate: bits of 256 in which the hashes differ
     kind: str  # duplicate: "exact" (the same pixels) or "near"
+    unconfirmed: list[int]  # no_face: box of a face that Haar alone saw
     mouth: int  # mouth_too_small: width in pixels
 
 
