@@ -27,6 +27,7 @@ class Facts(TypedDict, total=False):
     # normalize
     format: str  # of the user's file, by Pillow's name: "JPEG", "PNG", …
     bytes: int  # size of the user's file
+    frame: int  # which frame or page of the user's file was taken, from 0; only where not the first
     exif: str  # "unusable": the orientation in it could not be read
     icc: str  # "converted" to sRGB, or "unusable"
     width: int  # pixels of the upright picture
@@ -35,8 +36,8 @@ class Facts(TypedDict, total=False):
     content: str  # digest that pictures of the same size and pixels share, 32 hex digits
     hashes: str  # perceptual hashes, 4 × uint64 for each crop, in base64; "" where it is too plain
 
-    # dedupe
-    group: str  # what near pictures have in common, 8 hex digits; the split keeps them together
+    # dedupe and split
+    group: str  # a name that pictures share which must not be divided by the split
 
     # faces
     face: list[int]  # box of the largest face
@@ -51,9 +52,10 @@ class Facts(TypedDict, total=False):
     # measurements behind a rejection
     megapixels: float  # too_large
     megabytes: float  # too_large
+    memory_gigabytes: float  # too_large: what decoding would take
     decoder: str  # truncated, corrupt, too_large: the decoder's own words
     aspect: float  # odd_aspect: long side over short side
-    side: int  # too_small: short side in pixels
+    side: int  # too_small: short side in pixels; too_large: long side
     of: str | list[str]  # duplicate: key of the picture kept; conflicting_label: keys of the others
     distance: int  # duplicate: bits of 256 in which the hashes differ
     kind: str  # duplicate: "exact" (the same pixels) or "near"

@@ -7,12 +7,11 @@ import resource
 import struct
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from small_files import PICTURE, normalize, saved
 
-from pipeline.sample import Reject
+from pipeline.sample import Facts, Reject
 
 
 def webp(width: int, height: int) -> bytes:
@@ -28,7 +27,7 @@ def jpeg_2000(width: int, height: int) -> bytes:
     return bytes(data)
 
 
-def verdict(folder: Path, data: bytes, gigabytes: float) -> tuple[str, dict[str, Any]]:
+def verdict(folder: Path, data: bytes, gigabytes: float) -> tuple[str, Facts]:
     """Reason and measurement; the process keeps the limit."""
     resource.setrlimit(resource.RLIMIT_DATA, (int(gigabytes * 1e9), resource.RLIM_INFINITY))
     try:
