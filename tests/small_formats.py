@@ -59,7 +59,7 @@ def deep(values: NDArray[Any], form: str, expected: NDArray[Any]) -> Callable[[]
 
 
 def many(form: str, **options: Any) -> Callable[[], Made]:
-    """Several pictures in one file: the first one counts."""
+    """Several pictures of a size in one file: the first counts."""
     others = [Pillow.fromarray(255 - RGB), Pillow.fromarray(RGB[::-1].copy())]
     return plain(form, save_all=True, append_images=others, **options)
 
@@ -143,8 +143,8 @@ def normalized(folder: Path, name: str, data: bytes) -> Image:
     return decode(result.encoded if result.encoded is not None else encode(result.image))
 
 
-def difference(one: Image, other: Image) -> tuple[float, int]:
+def difference(seen: Image, expected: Image) -> tuple[float, int]:
     """Mean and largest difference of two pictures of the same shape."""
-    assert one.shape == other.shape
-    apart = np.abs(one.astype(int) - other)
+    assert seen.shape == expected.shape
+    apart = np.abs(seen.astype(int) - expected)
     return float(apart.mean()), int(apart.max())

@@ -37,17 +37,18 @@ class SampleData:
     """Make a video of the four expressions too, beside the folder."""
 
     def run(self, context: Context) -> int:
+        """Writes the set, and the video beside it. Returns 0."""
         from pipeline.pictures import encode
 
         original, points = portrait()
         for label, pose in POSES.items():
             for number in range(self.count):
-                chance = np.random.default_rng([self.seed, number, list(POSES).index(label)])
-                expression = warp(original, points, pose(points, chance))
-                picture = vary(expression, chance)
+                rng = np.random.default_rng([self.seed, number, list(POSES).index(label)])
+                expression = warp(original, points, pose(points, rng))
+                picture = vary(expression, rng)
                 files.write(
                     self.output / label / f"{label}_{number:03d}.jpg",
-                    encode(picture, quality=int(chance.integers(60, 96))),
+                    encode(picture, quality=int(rng.integers(60, 96))),
                 )
         for name, data in _spoilt(encode(original)):
             files.write(self.output / name, data)
@@ -57,35 +58,37 @@ class SampleData:
         return 0
 
 
-def vary(image: Image, chance: np.random.Generator) -> Image:
-    """Tilt, size, place, light, colour, blur and noise at random; sometimes mirrored."""
+def vary(image: Image, rng: np.random.Generator) -> Image:
+    """A square picture (S×S×3 uint8, 280 to 639 pixels) of the portrait: size, place, tilt, light,
+    colour, blur and noise at random, sometimes mirrored.
+    """
     import cv2
 
-    side = int(chance.integers(280, 640))
+    side = int(rng.integers(280, 640))
     height, width = image.shape[:2]
     face = np.array([0.44 * width, 0.25 * height])
-    zoom = side / 512 * chance.uniform(1.5, 2.2)
-    matrix = cv2.getRotationMatrix2D(tuple(face), chance.uniform(-12, 12), zoom)
-    matrix[:, 2] += np.array([0.5, 0.4]) * side - face + chance.normal(0, side * 0.03, 2)
-    paper = tuple(float(value) for value in chance.integers(30, 226, 3))
+    zoom = side / 512 * rng.uniform(1.5, 2.2)
+    matrix = cv2.getRotationMatrix2D(tuple(face), rng.uniform(-12, 12), zoom)
+    matrix[:, 2] += np.array([0.5, 0.4]) * side - face + rng.normal(0, side * 0.03, 2)
+    paper = tuple(float(value) for value in rng.integers(30, 226, 3))
     picture: Any = cv2.warpAffine(
         image, matrix, (side, side), flags=cv2.INTER_AREA, borderValue=paper
     ).astype(np.float32)
-    left, right = chance.uniform(0.75, 1.2, 2)
+    left, right = rng.uniform(0.75, 1.2, 2)
     light = np.linspace(left, right, side, dtype=np.float32)
-    picture *= light[None, :, None] if chance.random() < 0.5 else light[:, None, None]
-    picture = 255 * (np.clip(picture, 0, 255) / 255) ** chance.uniform(0.75, 1.3)
-    picture *= chance.uniform(0.9, 1.1, 3)
-    if chance.random() < 0.3:
-        picture = cv2.GaussianBlur(picture, (0, 0), chance.uniform(0.4, 1.1))
-    picture += chance.normal(0, chance.uniform(0, 5), picture.shape)
-    mirrored = chance.random() < 0.5
+    picture *= light[None, :, None] if rng.random() < 0.5 else light[:, None, None]
+    picture = 255 * (np.clip(picture, 0, 255) / 255) ** rng.uniform(0.75, 1.3)
+    picture *= rng.uniform(0.9, 1.1, 3)
+    if rng.random() < 0.3:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.1))
+    picture += rng.normal(0, rng.uniform(0, 5), picture.shape)
+    mirrored = rng.random() < 0.5
     whole = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(whole[:, ::-1] if mirrored else whole)
 
 
 def _spoilt(good: bytes) -> Iterator[tuple[str, bytes]]:
-    """Files that the pipeline has to drop, each for a reason of its own."""
+    """Name below the folder and bytes of files that the stages drop, each for its own reason."""
     from pipeline.pictures import encode
 
     yield "smile/truncated.jpg", good[: len(good) // 2]

@@ -1,4 +1,4 @@
-"""Any picture's pixels as upright sRGB, a strip at a time: large pictures need little room."""
+"""Pixels of any picture as upright sRGB, converted in strips: large pictures need little memory."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
 def to_rgb(picture: Pillow.Image) -> tuple[Image, dict[str, Any]]:
-    """H×W×3 uint8 sRGB of a loaded picture, and what had to be noted on the way.
+    """H×W×3 uint8 sRGB of a loaded picture, and the fact `icc` where its profile matters.
 
-    Transparency lies on white; 16-bit and floating-point grey is scaled by its range.
+    Transparent pixels become white. Grey of 16 bits or floating point is scaled by its range.
     """
     convert, facts = _converter(picture)
     pixels = np.empty((picture.height, picture.width, 3), np.uint8)
@@ -31,7 +31,7 @@ def to_rgb(picture: Pillow.Image) -> tuple[Image, dict[str, Any]]:
 
 
 def upright(pixels: Image, orientation: int | None) -> Image:
-    """Rotated and mirrored as an EXIF orientation asks (None: as it lies)."""
+    """H×W×3 pixels turned and mirrored by an EXIF orientation, 1 to 8 (None: unchanged)."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
@@ -42,7 +42,7 @@ def upright(pixels: Image, orientation: int | None) -> Image:
 
 
 def is_srgb(picture: Pillow.Image) -> bool:
-    """Whether the colours are sRGB: no profile, or one that changes nothing one could see."""
+    """Whether the colours are sRGB: no profile, or one that nobody could tell from it."""
     profile = picture.info.get("icc_profile")
     return not profile or _changes_little(profile)
 
@@ -66,7 +66,7 @@ def _strips(picture: Pillow.Image) -> Iterator[tuple[int, Pillow.Image]]:
 
 
 def _converter(picture: Pillow.Image) -> tuple[Callable[[Pillow.Image], Image], dict[str, Any]]:
-    """What makes sRGB of a strip of this picture, and what is to be noted."""
+    """The function that makes sRGB of a strip of this picture, and the facts to add."""
     if picture.mode.startswith("I") or picture.mode == "F":
         low, high = _range(picture)
         return lambda strip: _scaled(strip, low, high), {}
@@ -80,14 +80,14 @@ def _converter(picture: Pillow.Image) -> tuple[Callable[[Pillow.Image], Image], 
 
 
 def _is_transparent(picture: Pillow.Image) -> bool:
-    """Whether there is transparency to heed: a BMP or TGA that is nothing else has a spare byte."""
+    """Whether transparency counts. A BMP or TGA with none at all has a spare byte there instead."""
     if picture.format in ("BMP", "DIB", "TGA") and picture.mode == "RGBA":
         return picture.getchannel("A").getextrema() != (0, 0)
     return picture.mode in ALPHA or "transparency" in picture.info
 
 
 def _flat(strip: Pillow.Image, transform: Any, alpha: bool) -> Image:
-    """Colours converted, transparency on white."""
+    """H×W×3 uint8: colours converted by the profile, transparent pixels white."""
     mask = strip.convert("RGBA").getchannel("A") if alpha else None
     if alpha or strip.mode == "P":
         strip = strip.convert("RGBA").convert("RGB")

@@ -1,4 +1,4 @@
-"""Whether every block of a JPEG decodes; a sound wrapping for a whole picture in a damaged one."""
+"""Whether every block of a JPEG decodes, and a clean file around a picture in a damaged one."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Iterator
 from pipeline.pictures import decode
 from pipeline.sample import Image
 
-SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}  # Pillow's modes in the decoder's words
+SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}  # Pillow's mode: the decoder's name for it
 JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
 COLOURS = {0xE0: b"JFIF\0", 0xEE: b"Adobe"}  # the application segments that tell the colour space
 START, END, SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
 
 
 def decode_whole(data: bytes, mode: str) -> tuple[bytes, Image | None]:
-    """A JPEG of which every block decodes (`data`, or its picture wrapped anew), and its pixels.
+    """A JPEG of which every block decodes, and its pixels (H×W×C uint8).
 
-    `mode` is Pillow's: RGB, L or CMYK. Pixels are H×W×C uint8; None for sampling factors that this
-    decoder does not know. Raises ValueError in the decoder's words.
+    The JPEG is `data` itself, or its picture in a clean file where only what surrounds it is
+    damaged. `mode` is Pillow's: RGB, L or CMYK. Pixels are None for sampling factors that this
+    decoder does not know. Raises ValueError with the decoder's complaint.
     """
     try:
         return data, decode(data, SPACES[mode])
@@ -33,9 +34,9 @@ def decode_whole(data: bytes, mode: str) -> tuple[bytes, Image | None]:
 
 
 def wrap_anew(data: bytes) -> bytes:
-    """The segments a decoder needs and the coded picture, with an end marker after it.
+    """The segments that a decoder needs, the coded picture and an end marker.
 
-    What lies between segments, metadata, padding and whatever follows the picture are left out.
+    Metadata, padding, and bytes between the segments and after the picture are left out.
     """
     kept = [START]
     for marker, segment in _segments(data):
@@ -49,7 +50,7 @@ def wrap_anew(data: bytes) -> bytes:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and bytes of each segment; the first scan and all after it count as one."""
+    """Marker and bytes of each segment. The last one is the first scan with all that follows."""
     place = len(START)
     while 0 <= (place := data.find(b"\xff", place)) < len(data) - 4:
         marker = data[place + 1]

@@ -79,7 +79,7 @@ def _check_size(count: int, most: float) -> None:
 
 
 def _open(data: bytes, decoders: tuple[str, ...], most: float | None = None) -> Pillow.Image:
-    """Pillow's own limit of pixels is a global of its module: it is set to `most` for so long."""
+    """Open with these decoders; meanwhile Pillow's limit of pixels, a global of it, is `most`."""
     with _limit:
         before = Pillow.MAX_IMAGE_PIXELS
         Pillow.MAX_IMAGE_PIXELS = None if most is None else int(most) // 2  # twice is refused
@@ -90,7 +90,7 @@ def _open(data: bytes, decoders: tuple[str, ...], most: float | None = None) -> 
 
 
 def _without_tail(data: bytes) -> bytes:
-    """A JPEG without zeros or ones at its end: Pillow looks for the header in them byte by byte."""
+    """A JPEG without filling at its end, in which Pillow would look for a header byte by byte."""
     return data.rstrip(b"\0\xff") if data.startswith(jpeg.START) else data
 
 
@@ -119,7 +119,7 @@ def load(picture: Pillow.Image, data: bytes) -> Pillow.Image:
 
 
 def whole_jpeg(picture: Pillow.Image, data: bytes) -> tuple[bytes, Image | None]:
-    """As jpeg.decode_whole. Raises Reject: `truncated`, `corrupt`."""
+    """As jpeg.decode_whole, but raises Reject: `truncated`, `corrupt`."""
     with damage.decoding(data):
         return jpeg.decode_whole(data, picture.mode)
 
@@ -136,7 +136,7 @@ def _load_jpeg(picture: Pillow.Image, data: bytes) -> Pillow.Image:
 
 
 def _load_png(picture: Pillow.Image, data: bytes) -> Pillow.Image:
-    """Loads and checks; where checksums are wrong, only those of the pixels count."""
+    """The picture decoded and checked. Only the checksums of chunks with pixels count."""
     try:
         _open(data, ("PNG",)).verify()  # load() lets wrong ones pass
         picture.load()
@@ -152,7 +152,7 @@ def _load_png(picture: Pillow.Image, data: bytes) -> Pillow.Image:
 
 
 def _ends_black(picture: Pillow.Image) -> bool:
-    """Whether one of the last two rows is all zeros, as rows are that were never decoded."""
+    """Whether one of the last two rows is all zeros: Pillow leaves rows so that are missing."""
     last = range(max(0, picture.height - 2), picture.height)
     rows = (picture.crop((0, row, picture.width, row + 1)) for row in last)
     return not all(row.getbbox(alpha_only=False) for row in rows)
@@ -179,7 +179,7 @@ def orientation(picture: Pillow.Image) -> int | None:
 
 @cache
 def _prepare() -> None:
-    """Decoders that Pillow does not have itself."""
+    """Register the decoders that Pillow itself lacks."""
     import pillow_heif
 
     pillow_heif.register_heif_opener(thumbnails=False)

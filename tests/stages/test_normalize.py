@@ -1,4 +1,4 @@
-"""Upright, whole, three channels: what normalize keeps, turns, and rejects with which reason."""
+"""Normalize: what it keeps, what it turns upright, and what it rejects for which reason."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_hostile_files_are_kept_or_rejected_and_raise_nothing_else() -> None:
     if not HOSTILE.is_dir():
         pytest.skip("the collection of odd and malformed pictures is not here")
     kept = set()
-    for file in sorted(one for one in HOSTILE.rglob("*") if one.is_file()):
+    for file in sorted(path for path in HOSTILE.rglob("*") if path.is_file()):
         key = file.relative_to(HOSTILE).as_posix()
         try:
             image = Normalize()(Sample(key, "x", file)).image
@@ -236,7 +236,7 @@ def test_landscapes_of_every_orientation_look_alike() -> None:
         pytest.skip("the landscapes of every orientation are not here")
     files = sorted(folder.glob("*.jpg"))
     assert len(files) == 9
-    seen = [Normalize()(Sample(f"x/{one.name}", "x", one)).image for one in files]
+    seen = [Normalize()(Sample(f"x/{file.name}", "x", file)).image for file in files]
     number = slice(500, 700), slice(800, 1000)  # each bears its own number in the middle
     for image in seen:
         assert image.shape == (1200, 1800, 3)

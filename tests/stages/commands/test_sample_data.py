@@ -109,18 +109,18 @@ def test_poses_move_landmarks_of_the_mouth_and_never_the_given_ones() -> None:
 def test_varied_pictures_are_square_and_differ() -> None:
     image = portrait()[0]
     seen = [vary(image, np.random.default_rng(seed)) for seed in range(6)]
-    for one in seen:
-        assert one.dtype == np.uint8
-        assert one.shape[0] == one.shape[1]
-        assert 280 <= one.shape[0] < 640
-    assert len({one.tobytes() for one in seen}) == 6
+    for picture in seen:
+        assert picture.dtype == np.uint8
+        assert picture.shape[0] == picture.shape[1]
+        assert 280 <= picture.shape[0] < 640
+    assert len({picture.tobytes() for picture in seen}) == 6
     again = vary(image, np.random.default_rng(0))
     assert np.array_equal(again, seen[0])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    files = (one for one in folder.rglob("*") if one.is_file())
-    return {one.relative_to(folder).as_posix(): one.read_bytes() for one in files}
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")

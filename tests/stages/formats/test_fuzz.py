@@ -54,7 +54,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 
 
 def verdict(file: Path) -> str:
-    """What normalize says of it. Raises AssertionError where it says what it must not."""
+    """The reason that normalize gives, or "kept". Raises AssertionError for anything else."""
     try:
         image = NORMALIZE(Sample(f"a/{file.name}", "a", file)).image
     except Reject as reject:
@@ -68,7 +68,7 @@ def verdict(file: Path) -> str:
 def escapes(
     seeds: dict[str, bytes], numbers: range, folder: Path
 ) -> tuple[Counter[str], list[str]]:
-    """Counts by verdict, and what came out that must not, with what it takes to see it again."""
+    """Counts by verdict, and a line for each other outcome, with the number that repeats it."""
     counts: Counter[str] = Counter()
     out: list[str] = []
     for number in numbers:

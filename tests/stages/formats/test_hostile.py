@@ -46,7 +46,7 @@ def test_a_whole_collection_of_odd_files_is_accounted_for(
         before = stage["kept"]
     upright = sorted((tmp_path / "processed" / "normalized" / "odd").glob("landscape-?-*.jpg"))
     assert len(upright) == 9
-    seen = [cv2.resize(decode(one.read_bytes()), (180, 120)).astype(int) for one in upright]
+    seen = [cv2.resize(decode(path.read_bytes()), (180, 120)).astype(int) for path in upright]
     for image in seen:
         image[50:70, 80:100] = 0  # each bears its own number in the middle
         assert np.abs(image - seen[1]).mean() < 6
