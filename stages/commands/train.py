@@ -143,8 +143,8 @@ class Train:
             sets, labels = self._sets(context)
             if "val" not in sets:
                 raise Trouble(
-                    "no picture is left for validation: a label gives it one in ten, so add "
-                    "pictures or raise --split.val"
+                    "no picture is left for validation: only labels with two pictures (or groups) "
+                    "or more give it one, if --split.val is over 0"
                 )
             if world.writes:
                 run.open(plan, self.resume)

@@ -41,7 +41,8 @@ def read_table(path: Path) -> dict[str, str]:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"--groups {path} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"--groups {path} cannot be read: {why}") from error
     if not rows or rows[0] != COLUMNS:
         raise ValueError(f"--groups {path} must begin with the line {','.join(COLUMNS)}")
     groups: dict[str, str] = {}

@@ -46,9 +46,11 @@ class Train:
     """Learn."""
 
     preset_field: ClassVar[str] = "recipe"
+    stage_flags: ClassVar[dict[str, str]] = {"size": "lips"}
     recipe: str = "default"
     start: Path | None = None
     length: Length = TWENTY
+    size: int = 128
 
     @classmethod
     def preset(cls, recipe: str | None) -> Train:
@@ -200,3 +202,12 @@ def test_a_bad_pyproject_is_named(tmp_path: Path, text: str, message: str) -> No
 def test_near_misses_or_the_whole_choice() -> None:
     assert near_misses("fces", ["faces", "lips"]) == "did you mean faces?"
     assert near_misses("zzz", ["faces", "lips"]) == "known: faces, lips"
+
+
+def test_a_command_s_short_flag_sets_the_stage_it_belongs_to() -> None:
+    assert chosen("train", "--size", "64").stages["lips"].size == 64
+    assert chosen("train", "--lips.size", "64").stages["lips"].size == 64
+    assert chosen("train", "--size", "64", "--lips.size", "64").stages["lips"].size == 64
+    assert chosen("train", table={"train": {"size": 64}}).stages["lips"].size == 64
+    with pytest.raises(Usage, match=r"^--size 64 and --lips\.size 32 differ: give one of them$"):
+        chosen("train", "--size", "64", "--lips.size", "32")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -141,7 +142,7 @@ def test_test_pictures_are_judged_too_and_never_trained_on(tmp_path: Path) -> No
     ("counts", "message"),
     [
         ({"smile": 20}, "dataset holds 1 label(s) to train on, two are needed"),
-        ({"smile": 5, "none": 5}, "no picture is left for validation"),
+        ({"smile": 1, "none": 1}, "no picture is left for validation"),
     ],
 )
 def test_too_little_to_train_on_gives_code_1_and_the_way_out(
@@ -187,3 +188,20 @@ def test_senseless_settings_give_code_2(
 def test_a_preset_sets_every_field_of_its_recipe(name: str) -> None:
     assert Train.preset(name).settings == RECIPES[name]
     assert Train.preset(name).recipe == name
+
+
+def test_groups_given_to_train_stay_on_one_side_of_the_split(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = ("--group-by", r"/(p\d+)-")
+    assert train(home, *QUICK, *people) == 0
+    assert "groups of" in capsys.readouterr().out
+    table = (home / "processed" / "dataset" / "metadata.csv").read_text().splitlines()
+    sides: dict[str, set[str]] = {}
+    for row in csv.DictReader(table):
+        sides.setdefault(row["source"].split("/")[1][:3], set()).add(row["split"])
+    assert len(sides) == 4 and all(len(side) == 1 for side in sides.values())
+    before = stamp(home)
+    assert train(home, *QUICK, "--split.group-by", people[1]) == 0  # the same, said in full
+    assert stamp(home) == before
+    assert "train: up to date" in capsys.readouterr().out
