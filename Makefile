@@ -11,7 +11,7 @@ export DLIB_USE_CUDA = OFF
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help setup doctor collect credits clean-data crop-lips split train predict report sheet status sample-data demo reset tensorboard evaluate export serve test test-long bench bench-video bench-serve bench-train check
+.PHONY: help setup doctor collect credits clean-data crop-lips split train predict report leaks sheet status sample-data demo reset tensorboard evaluate export serve test test-long bench bench-video bench-serve bench-train check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ serve: setup ## a page on this machine to try the newest model
 
 report: setup ## one page, processed/report.html: what was kept, dropped and why, likely mistakes, the model
 	@$(PIPELINE) report $(FLAGS) $(ARGS)
+
+leaks: setup ## copies that cross train/val/test or labels in FOLDER=<any data set>
+	@$(PIPELINE) check "$(FOLDER)" $(ARGS)
 
 sheet: setup ## contact sheet of the data set, a row for each label
 	@$(PIPELINE) sheet $(FLAGS) $(ARGS)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pipeline import settings
 from pipeline.reset import Reset
 from pipeline.status import Status
+from stages.commands.check import Check
 from stages.commands.collect import Collect
 from stages.commands.common import region_of
 from stages.commands.credits import Credits
@@ -90,6 +91,7 @@ COMMANDS = (
     Command("sheet", Sheet),
     Command("sample-data", SampleData),
     Command("face-models", FetchFaceModels),
+    Command("check", Check),
     Command("doctor", Doctor),
     Command("status", Status),
     Command("reset", Reset),
