@@ -10,7 +10,6 @@ from typing import ClassVar, Literal
 
 from pipeline.files import short_digest
 from pipeline.labels import split_of
-from pipeline.pictures import decode
 from pipeline.sample import Decision, Reject, Sample
 
 SPLITS = {"test": 0, "val": 1}  # what a copy leaves last; training loses its copy first
@@ -145,6 +144,7 @@ def _short_side(sample: Sample) -> int:
 
 
 def _show_the_same(one: Sample, other: Sample) -> bool:
+    from pipeline.pictures import decode
     from stages.likeness.parts import is_same
 
     return is_same(*(decode(sample.file.read_bytes()) for sample in (one, other)))

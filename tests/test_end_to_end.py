@@ -162,7 +162,7 @@ def test_only_what_must_be_is_redone(pipeline: Command, raw: Path, tmp_path: Pat
     before = {name: written(name) for name in ("normalized", "faces", "lips", "dataset")}
     os.utime(mine / "smile" / "smile_003.jpg")
     shutil.copyfile(mine / "smile" / "smile_004.jpg", tmp_path / "new.jpg")
-    (tmp_path / "new.jpg").rename(mine / "none" / "a copy.jpg")
+    (tmp_path / "new.jpg").rename(mine / "smile" / "a copy.jpg")
     (mine / "none" / "none_005.jpg").unlink()
     pipeline("split", *where)
     after = {name: written(name) for name in before}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from typing import cast
+from functools import cache
 
 import cv2
 import numpy as np
@@ -17,11 +17,11 @@ Hashes = NDArray[np.uint64]
 """…×4 words: 256 bits each."""
 
 CROPS = 5  # concentric crops; each takes another 2.5% off every side
-SQUARE = 320  # pixels; 2.5% of it is a whole number
+SQUARE = 160  # pixels; 2.5% of it is a whole number
 SIDE, WAVES = 64, 16  # a crop in pixels, and the cosine waves across it that become bits
 MARGIN = SQUARE // 40
 FAINT = 0.05  # grey levels; the median wave of photographs is over 0.17, of gradients under 0.01
-COSINES = (2 / SIDE) * np.cos(np.pi / SIDE * np.outer(np.arange(WAVES), np.arange(SIDE) + 0.5))
+ROUNDING = 0.001  # grey levels; less is none, so that no machine's rounding decides a bit
 ODD_COLUMNS = np.packbits(np.tile(np.arange(WAVES) % 2 == 1, WAVES)).view(np.uint64)
 
 
@@ -40,16 +40,15 @@ def recognition(image: Image) -> Facts:
 def hashes(image: Image) -> Hashes | None:
     """CROPS×4 uint64: a perceptual hash of the picture and of each crop.
 
-    A bit is the sign of one of the 16×16 lowest waves of the cosine transform of the grey picture
-    at 64×64 pixels (after pHash: Klinger and Starkweather, 2010). None where the waves are so
-    faint that noise decides: a wall, a gradient.
+    A bit tells whether one of the 16×16 lowest waves of the cosine transform of the grey picture
+    at 64×64 pixels is positive (after pHash: Klinger and Starkweather, 2010). None where the waves
+    are so faint that noise decides: a wall, a gradient.
     """
     square = _grey_square(image)
-    crops = np.stack([_crop(square, MARGIN * place) for place in range(CROPS)])
-    waves = (COSINES @ crops @ COSINES.T).reshape(CROPS, -1)
+    waves = (_crop_waves() @ square @ _crop_waves().transpose(0, 2, 1)).reshape(CROPS, -1)
     if np.median(np.abs(waves[0])) < FAINT:
         return None
-    return np.packbits(waves > 0, axis=1).view(np.uint64)
+    return np.packbits(waves > ROUNDING, axis=1).view(np.uint64)
 
 
 def mirrored(hashes: Hashes) -> Hashes:
@@ -63,17 +62,26 @@ def unpacked(texts: Iterable[str]) -> Hashes:
     return np.frombuffer(data, np.uint64).reshape(-1, CROPS, WAVES * WAVES // 64)
 
 
-def _grey_square(image: Image) -> Image:
-    """The picture in grey at SQUARE×SQUARE pixels; large ones are halved first, which is fast."""
-    height, width = image.shape[:2]
-    if min(height, width) >= 2 * SQUARE:
-        image = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+def _grey_square(image: Image) -> NDArray[np.float32]:
+    """The picture in grey at SQUARE×SQUARE pixels. Halving a large one first is fastest."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    way = cv2.INTER_AREA if min(height, width) >= SQUARE else cv2.INTER_LINEAR
-    return cast(Image, cv2.resize(grey, (SQUARE, SQUARE), interpolation=way))
+    while min(grey.shape) >= 2 * SQUARE:
+        height, width = grey.shape
+        grey = cv2.resize(grey, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    way = cv2.INTER_AREA if min(grey.shape) >= SQUARE else cv2.INTER_LINEAR
+    small: Image = cv2.resize(grey, (SQUARE, SQUARE), interpolation=way)
+    return small.astype(np.float32)
 
 
-def _crop(square: Image, margin: int) -> NDArray[np.float64]:
-    inner = square[margin : SQUARE - margin, margin : SQUARE - margin]
-    crop: Image = cv2.resize(inner, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return crop.astype(np.float64)
+@cache
+def _crop_waves() -> NDArray[np.float32]:
+    """CROPS×WAVES×SQUARE: the cosine waves along a line of each crop, reduced to SIDE pixels."""
+    places = np.arange(SIDE) + 0.5
+    cosines = (2 / SIDE) * np.cos(np.pi / SIDE * np.outer(np.arange(WAVES), places))
+    waves = np.zeros((CROPS, WAVES, SQUARE))
+    for number in range(CROPS):
+        inner = slice(MARGIN * number, SQUARE - MARGIN * number)
+        line = np.eye(SQUARE)[inner, inner]
+        reduced = cv2.resize(line, (len(line), SIDE), interpolation=cv2.INTER_AREA)
+        waves[number, :, inner] = cosines @ reduced
+    return waves.astype(np.float32)

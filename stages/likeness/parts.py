@@ -18,8 +18,13 @@ def is_same(one: Image, other: Image) -> bool:
 
     A next frame, another expression, a watermark: any change of one part is too much. So is a crop.
     """
+    return difference(one, other) <= MOST
+
+
+def difference(one: Image, other: Image) -> float:
+    """Grey levels by which the worst block differs, other as it is or mirrored; any sizes."""
     first, second = _small(one), _small(other)
-    return min(_worst_block(first, second), _worst_block(first, second[:, ::-1])) <= MOST
+    return min(_worst_block(first, second), _worst_block(first, second[:, ::-1]))
 
 
 def _small(image: Image) -> NDArray[np.float64]:
