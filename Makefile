@@ -55,7 +55,7 @@ report: setup ## one page, processed/report.html: what was kept, dropped and why
 	@$(PIPELINE) report $(FLAGS) $(ARGS)
 
 leaks: setup ## copies that cross train/val/test or labels in FOLDER=<any data set>
-	@$(PIPELINE) check "$(FOLDER)" $(ARGS)
+	@$(PIPELINE) check "$(FOLDER)" $(FLAGS) $(ARGS)
 
 sheet: setup ## contact sheet of the data set, a row for each label
 	@$(PIPELINE) sheet $(FLAGS) $(ARGS)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from likeness_photographs import measure
 
-from pipeline.sample import Sample
+from pipeline.sample import Facts, Sample
 from stages.dedupe import Dedupe
 from stages.likeness import bands
 from stages.likeness.hashes import CROPS, Hashes
@@ -63,8 +63,13 @@ def decide(count: int) -> None:
             f"smile/{place}.jpg",
             "smile",
             Path("nowhere"),
-            {"width": 640, "height": 480, "bytes": place, "content": str(place)}
-            | {"hashes": base64.b64encode(words.tobytes()).decode()},
+            Facts(
+                width=640,
+                height=480,
+                bytes=place,
+                content=str(place),
+                hashes=base64.b64encode(words.tobytes()).decode(),
+            ),
         )
         for place, words in enumerate(hashes)
     ]
