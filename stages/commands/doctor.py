@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pipeline.trouble import Trouble
 from stages.face.haar import COMPILED
@@ -26,9 +26,6 @@ SLOWER = "OpenCV's, several times slower: apt-get install gcc python3-dev, then 
 @dataclass(frozen=True)
 class Doctor:
     """Check versions, device and models, and name the way out of what does not work."""
-
-    after_stages: ClassVar[bool] = False
-    writes: ClassVar[bool] = False
 
     def run(self, context: Context) -> int:
         """Prints what is there. Returns 1 where something does not work, else 0."""
