@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS remembered (
 SEEN = """
 PRAGMA temp_store = MEMORY;
 CREATE TABLE temp.seen (key TEXT PRIMARY KEY, stamp TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE temp.decided (content TEXT PRIMARY KEY, mark TEXT NOT NULL) WITHOUT ROWID;
 """
 WANTED = """
 WITH wanted AS (
@@ -38,6 +39,12 @@ WITH wanted AS (
     UNION ALL SELECT key, stamp FROM temp.seen WHERE :input IS NULL
 )
 """
+DECIDED = WANTED.replace(
+    "SELECT key, stamp FROM outcome",
+    "SELECT key, stamp || COALESCE(mark, '') AS stamp FROM outcome "
+    "LEFT JOIN temp.decided ON content = json_extract(facts, '$.content') "
+    "AND json_extract(facts, '$.by_hand') IS NULL",  # later stages see the fact itself
+)
 NOTHING: Mapping[str, str] = MappingProxyType({})
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -80,6 +87,7 @@ class Ledger:
         Raises Trouble where it is damaged or from a newer version.
         """
         self._path = path
+        self._wanted = WANTED
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(path or ":memory:")
@@ -119,13 +127,20 @@ class Ledger:
             self._connection.execute("DELETE FROM temp.seen")
             self._connection.executemany("INSERT INTO temp.seen VALUES (?, ?)", stamps)
 
+    def decide(self, marks: Mapping[str, str]) -> None:
+        """Take note of decisions by content: they count as part of those pictures' stamps."""
+        with self._connection:
+            self._connection.execute("DELETE FROM temp.decided")
+            self._connection.executemany("INSERT INTO temp.decided VALUES (?, ?)", marks.items())
+        self._wanted = DECIDED if marks else WANTED
+
     def compare(self, stage: str, fingerprint: str, source: str | None) -> Difference:
         """What a stage's rows lack of what another kept (None: of the files that were seen)."""
         names = {"stage": stage, "fingerprint": fingerprint, "input": source}
         stale: dict[str, str] = {}
         remade: set[str] = set()
         for key, wanted, only_settings in self._connection.execute(
-            WANTED
+            self._wanted
             + """
             SELECT wanted.key, wanted.stamp, done.source = wanted.stamp AND done.verdict != 'error'
             FROM wanted LEFT JOIN outcome done ON done.stage = :stage AND done.key = wanted.key
@@ -139,7 +154,8 @@ class Ledger:
             if only_settings:
                 remade.add(key)
         gone = self._connection.execute(
-            WANTED + "SELECT key FROM outcome WHERE stage = :stage EXCEPT SELECT key FROM wanted",
+            self._wanted
+            + "SELECT key FROM outcome WHERE stage = :stage EXCEPT SELECT key FROM wanted",
             names,
         )
         return Difference(stale, remade, {key for (key,) in gone})
@@ -158,11 +174,8 @@ class Ledger:
 
     def kept(self, stage: str) -> dict[str, str]:
         """Stamps of a stage's kept pictures by key, in order of key."""
-        rows = self._connection.execute(
-            "SELECT key, stamp FROM outcome WHERE stage = ? AND verdict = 'kept' ORDER BY key",
-            (stage,),
-        )
-        return dict(rows)
+        query = self._wanted + "SELECT key, stamp FROM wanted ORDER BY key"
+        return dict(self._connection.execute(query, {"input": stage}))
 
     def samples(
         self, stage: str, root: Path, only: Container[str] | None = None

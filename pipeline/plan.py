@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline import files
+from pipeline import decisions, files
 from pipeline.labels import require_clear
 from pipeline.ledger import Ledger
 from pipeline.raw import Found, Listing, copies, find, without_clashes
@@ -44,6 +44,8 @@ class Planner:
         self._processed = processed
         self._ledger = ledger
         self._follow_links = follow_links
+        self._decisions = decisions.read(processed / decisions.NAME)
+        ledger.decide({digest: one.mark() for digest, one in self._decisions.items()})
         self._listing: Listing | None = None
         self._found: dict[str, Found] = {}
 
@@ -78,7 +80,8 @@ class Planner:
     def samples(self, step: Step, only: Container[str] | None = None) -> Iterator[Sample]:
         """What a step takes (`only` some keys of it), but for what must not be opened."""
         if step.input is not None:
-            return self._ledger.samples(step.input, self._processed, only)
+            kept = self._ledger.samples(step.input, self._processed, only)
+            return (decisions.applied(sample, self._decisions) for sample in kept)
         return (
             Sample(file.key, file.label, Path(file.path), file.facts)
             for file in self._raw_files().values()

@@ -6,14 +6,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import files
+from pipeline import decisions, files
 from pipeline.context import Context
 from pipeline.trouble import Trouble
 
 
 @dataclass(frozen=True)
 class Reset:
-    """Empty the processed folder after asking; the raw folder is never touched."""
+    """Empty the processed folder after asking; decisions by hand stay, raw is never touched."""
 
     yes: bool = False
     """Do not ask."""
@@ -32,9 +32,10 @@ class Reset:
         for path in folder.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            elif path.name != ".lock":
+            elif path.name not in (".lock", decisions.NAME):
                 path.unlink()
-        print(f"{folder} is empty")
+        stays = f" but for {decisions.NAME}" if (folder / decisions.NAME).exists() else ""
+        print(f"{folder} is empty{stays}")
         return 0
 
 

@@ -19,6 +19,9 @@ class Facts(TypedDict, total=False):
     Boxes are [left, top, width, height] in pixels of the upright picture.
     """
 
+    # decisions.csv of the processed folder
+    by_hand: dict[str, Any]  # a person's decision, keep or drop, and the crop if it was set
+
     # sources.csv of the raw folder
     origin: dict[str, str]  # address, page, title, creator, licence and the like
     given_group: str  # what must not be divided: a film, a person, a sequence

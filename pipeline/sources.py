@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.sample import Facts
-from pipeline.tables import csv_text, plain_text
+from pipeline.tables import append_rows, read_rows
 from pipeline.trouble import Trouble
 
 NAME = "sources.csv"
@@ -45,19 +42,11 @@ def read(folder: Path) -> list[Source]:
     A last row that a power cut left unfinished is passed over. Raises Trouble where the table is
     the user's own, with other columns.
     """
-    rows = _rows(folder / NAME)
+    rows = read_rows(folder / NAME)
     if rows and tuple(rows[0]) != Source._fields:
         columns = ", ".join(Source._fields)
         raise Trouble(f"{folder / NAME} has other columns than {columns}: move it away")
-    return [Source(*map(plain_text, row)) for row in rows[1:] if len(row) == len(Source._fields)]
-
-
-def _rows(path: Path) -> list[list[str]]:
-    """The finished rows of a table; none where there is no table."""
-    if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+    return [Source(*row) for row in rows[1:] if len(row) == len(Source._fields)]
 
 
 def facts(folder: Path) -> dict[str, Facts]:
@@ -86,12 +75,4 @@ def _facts(source: Source) -> Facts:
 
 def append(folder: Path, sources: Iterable[Source]) -> None:
     """Add rows to a label's table; they are on disk when this returns."""
-    rows = [[" ".join(value.split()) for value in source] for source in sources]
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / NAME, "a+b") as table:
-        table.seek(0)
-        finished = table.read().rfind(b"\n") + 1
-        table.truncate(finished)
-        table.write(csv_text(None if finished else Source._fields, rows).encode())
-        table.flush()
-        os.fsync(table.fileno())
+    append_rows(folder / NAME, Source._fields, sources)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
 
@@ -19,6 +21,32 @@ def csv_text(header: Sequence[str] | None, rows: Iterable[Sequence[object]]) -> 
         table.writerow(_plain(name) for name in header)
     table.writerows([_plain(value) for value in row] for row in rows)
     return text.getvalue()
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """The rows that `append_rows` finished, the header among them; none where there is no file."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    rows = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+    return [[plain_text(cell) for cell in row] for row in rows if row]
+
+
+def append_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Add rows to a table, which is begun where there is none. They are on disk when this returns.
+
+    White space is folded, so that a row is a line. A last row that a power cut left unfinished is
+    replaced.
+    """
+    folded = [[" ".join(cell.split()) for cell in row] for row in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+b") as table:
+        table.seek(0)
+        finished = table.read().rfind(b"\n") + 1
+        table.truncate(finished)
+        table.write(csv_text(None if finished else header, folded).encode())
+        table.flush()
+        os.fsync(table.fileno())
 
 
 def plain_text(cell: str) -> str:

@@ -96,6 +96,10 @@ class Dedupe:
 
     def _settle(self, copies: Sequence[Sample]) -> Iterator[Decision]:
         """Decisions on copies of one picture, given with the best first."""
+        by_hand = [sample for sample in copies if "by_hand" in sample.facts]
+        if by_hand:
+            yield from _settle_after(by_hand, copies)
+            return
         labels = {sample.label for sample in copies}
         if len(labels) > 1 and self.prefer not in labels:
             for sample in copies:
@@ -111,6 +115,18 @@ class Dedupe:
                 yield Decision(sample, _duplicate(sample, kept))
             else:
                 yield Decision(sample, Reject("conflicting_label", of=[kept.key]))
+
+
+def _settle_after(by_hand: Sequence[Sample], copies: Sequence[Sample]) -> Iterator[Decision]:
+    """Decisions where a person kept some of the copies: the others give way to them."""
+    kept = by_hand[0]
+    for sample in copies:
+        if sample in by_hand:
+            yield Decision(sample)
+        elif sample.label == kept.label:
+            yield Decision(sample, _duplicate(sample, kept))
+        else:
+            yield Decision(sample, Reject("conflicting_label", of=[kept.key]))
 
 
 def _same_pixels(samples: Sequence[Sample]) -> list[list[Sample]]:

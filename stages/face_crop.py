@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pipeline.sample import Sample
-from stages.face.crop import cut, padded_share, square_around
+from stages.face.crop import cut, padded_share, square_around, square_by_hand
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class FaceCrop:
         `padded` (the share of the crop that lies outside the picture).
         """
         height, width = sample.image.shape[:2]
-        square = square_around(sample.facts["face"], self.scale, width, height)
+        square = square_by_hand(sample.facts)
+        if square is None:
+            square = square_around(sample.facts["face"], self.scale, width, height)
         crop = cut(sample.image, square, self.size)
         padded = padded_share(square, width, height)
         return sample.with_image(crop, crop=square.box, padded=padded)

@@ -21,6 +21,11 @@ class Screen:
     """Standard deviation of the grey values (0 to 127); less is `blank`."""
 
     def __call__(self, sample: Sample) -> Sample:
+        by_hand = sample.facts.get("by_hand")
+        if by_hand:
+            if by_hand["decision"] == "drop":
+                raise Reject("by_hand")
+            return sample
         short, long = sorted((sample.facts["width"], sample.facts["height"]))
         if long / short > self.max_aspect:
             raise Reject("odd_aspect", aspect=round(long / short, 1))

@@ -12,9 +12,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -50,6 +50,12 @@ def square_around(box: Sequence[float], scale: float, width: int, height: int) -
         _inside(top + box_height / 2, side, height),
         side,
     )
+
+
+def square_by_hand(facts: Mapping[str, Any]) -> Square | None:
+    """The square that a person set, by the fact `by_hand`."""
+    crop = facts.get("by_hand", {}).get("crop")
+    return Square(*crop) if crop else None
 
 
 def _inside(centre: float, side: int, length: int) -> int:

@@ -14,9 +14,10 @@ REASONS = {
     "truncated": "the file ends before the picture does",
     "corrupt": "a known format, but it does not decode",
     "too_large": (
-        "over 100 megapixels (--max-megapixels), 512 MB (--max-megabytes), 65,500 pixels a side, "
-        "or the memory of a worker (--memory); the record has the figure"
+        "over 100 megapixels (--max-megapixels), 512 MB (--max-megabytes), 65,500 pixels a "
+        "side, or the memory of a worker (--memory); the record has the figure"
     ),
+    "by_hand": "a person dropped it on the page of make review",
     "odd_aspect": "long side over 10 × the short side (--max-aspect)",
     "too_small": "short side under 32 pixels (--min-side)",
     "blank": "hardly any difference in brightness (--min-spread)",

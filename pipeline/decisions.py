@@ -1,0 +1,85 @@
+"""A person's word on pictures: `processed/decisions.csv`, a row a decision, kept by content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+from pipeline.files import short_digest
+from pipeline.sample import Sample
+from pipeline.tables import append_rows, read_rows
+from pipeline.trouble import Trouble
+
+NAME = "decisions.csv"
+COLUMNS = ("key", "digest", "decision", "label", "crop")
+Word = Literal["keep", "drop", ""]
+
+
+class ByHand(NamedTuple):
+    """A decision. `digest` is the picture's fact `content`; `key` is what it was called then.
+
+    `decision` "" takes an earlier one back. `label` is the new label, "" for the folder's own.
+    `crop` is left, top and side of the crop in pixels of the upright picture, where it was set.
+    """
+
+    key: str
+    digest: str
+    decision: Word
+    label: str = ""
+    crop: tuple[int, int, int] | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """The fact `by_hand`, as stages read it."""
+        crop = {"crop": list(self.crop)} if self.crop else {}
+        return {"by_hand": {"decision": self.decision, **crop}}
+
+    def mark(self) -> str:
+        """What tells this decision from another one on the same picture."""
+        return short_digest(f"{self.decision} {self.label} {self.crop}")
+
+
+def read(path: Path) -> dict[str, ByHand]:
+    """The decisions in force by digest; the last row of a picture counts.
+
+    Raises Trouble for a table with other columns, or a row that is no decision.
+    """
+    rows = read_rows(path)
+    if rows and not {"digest", "decision"} <= set(rows[0]):
+        raise Trouble(f"{path} needs the columns {', '.join(COLUMNS)}; it has {', '.join(rows[0])}")
+    found: dict[str, ByHand] = {}
+    for number, row in enumerate(rows[1:], 2):
+        cells = dict(zip(rows[0], row, strict=False))
+        decision = _decision(cells)
+        if decision is None:
+            raise Trouble(f"{path}, line {number} is no decision: mend it or delete it")
+        found[decision.digest] = decision
+    return {digest: decision for digest, decision in found.items() if decision.decision}
+
+
+def append(path: Path, decisions: Iterable[ByHand]) -> None:
+    """Add decisions; they are on disk when this returns."""
+    rows = [(*decision[:4], " ".join(map(str, decision.crop or ()))) for decision in decisions]
+    append_rows(path, COLUMNS, rows)
+
+
+def applied(sample: Sample, decisions: Mapping[str, ByHand]) -> Sample:
+    """A sample with what a person decided of it, if anything."""
+    decision = decisions.get(sample.facts.get("content", ""))
+    if decision is None or "by_hand" in sample.facts:
+        return sample
+    label = decision.label or sample.label
+    return replace(sample.with_facts(**decision.facts()), label=label)
+
+
+def _decision(cells: Mapping[str, str]) -> ByHand | None:
+    try:
+        sides = [int(number) for number in cells.get("crop", "").split()]
+    except ValueError:
+        return None
+    if cells["decision"] not in ("keep", "drop", "") or len(sides) not in (0, 3):
+        return None
+    word, label = cast(Word, cells["decision"]), cells.get("label", "")
+    crop = (sides[0], sides[1], sides[2]) if sides else None
+    return ByHand(cells.get("key", ""), cells["digest"], word, label, crop)
