@@ -13,6 +13,7 @@ from pipeline import files
 from pipeline.settings import near_misses
 from pipeline.trouble import Trouble, Usage
 from stages.commands.common import region_of
+from stages.commands.region_hint import region_hint
 from stages.model import card
 from stages.model.description import Description, installed_versions
 from stages.training.intervals import if_wide
@@ -106,12 +107,16 @@ class Train:
     def _sets(self, context: Context) -> tuple[dict[str, Crops], list[str]]:
         from stages.training.sets import load_sets
 
-        processed = context.processed
+        processed, ledger = context.processed, context.ledger
+        region = region_of(context.settings.common)
+        hint = region_hint(ledger, processed) if region != "whole" else ""
+        if hint:
+            print(f"train: {hint}")
         return load_sets(
-            context.ledger.samples("split", processed),
+            ledger.samples("split", processed),
             processed / "dataset",
             processed / "cache",
-            context.ledger.fingerprint("split"),
+            ledger.fingerprint("split"),
             self.settings.side,
         )
 

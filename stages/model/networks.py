@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.trouble import Trouble
 from stages.model.description import Description, from_json
+from stages.model.foreign import kind_of
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -154,17 +155,19 @@ def _description(data: bytes, path: Path) -> Description:
     try:
         model = ModelProto.FromString(data)
     except DecodeError as error:
-        raise _trouble(path, "it is no ONNX file") from error
+        raise _trouble(path, f"it is {kind_of(path)}") from error
     graphs = 0
     for message in _parts(model):
         graphs += isinstance(message, GraphProto)
         if isinstance(message, TensorProto) and (message.external_data or message.data_location):
             raise _trouble(path, "it refers to other files")
-    if graphs != 1:
+    if not graphs:
+        raise _trouble(path, f"it is {kind_of(path)}")
+    if graphs > 1:
         raise _trouble(path, "it holds loops or branches")
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if METADATA not in metadata:
-        raise _trouble(path, "it does not say its labels")
+        raise _trouble(path, f"it is {kind_of(path)} that does not say its labels")
     return from_json(metadata[METADATA], path)
 
 

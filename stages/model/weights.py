@@ -12,6 +12,7 @@ from torch import nn
 from pipeline import files
 from pipeline.trouble import Trouble, Usage
 from stages.model.description import Description, read_description, to_json
+from stages.model.foreign import kind_of
 from stages.training.models import build
 
 
@@ -33,6 +34,11 @@ def load_model(path: Path) -> tuple[nn.Module, Description]:
     weights = path / "best.safetensors" if path.is_dir() else path
     if not weights.is_file():
         raise Trouble(f"{weights}: no such model; `make train` makes one, or give --model")
+    if weights.suffix != ".safetensors" or not weights.with_suffix(".json").exists():
+        raise Trouble(
+            f"{weights} is {kind_of(weights)}, not a model of this program (a .safetensors file "
+            "with its .json beside it, or an exported .onnx file): give --model a run's folder"
+        )
     description = read_description(weights.with_suffix(".json"))
     try:
         network = build(description.recipe, len(description.labels), start=False)

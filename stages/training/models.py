@@ -66,9 +66,9 @@ def resnet9(labels: int) -> nn.Sequential:
 
 
 class Committee(nn.Module):
-    """Networks that learn side by side, each from first weights of its own, and answer as one.
+    """Networks that learn side by side, each from its own first weights, and answer as one.
 
-    In training N×members×labels logits; else N×labels, the logarithm of the mean of their shares.
+    In training it gives N×members×labels logits; else N×labels, the logarithm of their mean shares.
     """
 
     def __init__(self, *members: nn.Module) -> None:
@@ -83,9 +83,7 @@ class Committee(nn.Module):
 
 
 def committee(labels: int) -> Committee:
-    """Five times simpleconv3: what one of a few pictures makes of the rest differs from network to
-    network, their mean less.
-    """
+    """Five simpleconv3: with few training pictures their mean errs less than one of them."""
     return Committee(*(simpleconv3(labels) for _ in range(5)))
 
 
@@ -133,7 +131,7 @@ def _from_torchvision(recipe: Recipe, labels: int, weights: str) -> nn.Module:
         network.load_state_dict(_pretrained(recipe.model), strict=False)
     if recipe.weights == "DEFAULT" and extra:
         setattr(network, "transform_input", True)  # noqa: B010 – these two came with the input scaled otherwise
-    if recipe.head_hidden and not any(isinstance(one, nn.Linear) for one in network.modules()):
+    if recipe.head_hidden and not any(isinstance(layer, nn.Linear) for layer in network.modules()):
         raise _no_hidden_layer(recipe.model)
     _replace_head(network, recipe.head_hidden, labels)
     return network
@@ -163,22 +161,14 @@ def _pretrained(name: str) -> dict[str, Tensor]:
 
 
 def _load_backbone(network: nn.Module, path: Path) -> None:
-    """Weights of a file (.safetensors, or .pth of tensors only), where names and shapes fit."""
-    from pickle import UnpicklingError
-
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, SafetensorError, UnpicklingError, RuntimeError) as error:
-        first = (str(error) or type(error).__name__).splitlines()[0]
-        raise Trouble(f"--weights {path} cannot be read: {first}") from error
+    """Load weights of a file (.safetensors, or .pth of tensors only) where names and shapes fit."""
+    state = _state_of(path)
     if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
-        raise Trouble(f"--weights {path} holds no weights by name (a state dict)")
+        names = ", ".join(map(str, state)) if isinstance(state, dict) else type(state).__name__
+        raise Trouble(
+            f"--weights {path} holds no weights by name, but {names[:200]}: save the network's "
+            "state_dict alone"
+        )
     own = network.state_dict()
     fitting = {
         name: value
@@ -190,18 +180,50 @@ def _load_backbone(network: nn.Module, path: Path) -> None:
     network.load_state_dict(fitting, strict=False)
 
 
+def _state_of(path: Path) -> object:
+    """What a file of weights holds. Nothing but tensors and plain values is unpickled."""
+    from pickle import UnpicklingError
+
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from stages.model.foreign import kind_of
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise Trouble(f"--weights {path} cannot be read: {error.strerror or error}") from error
+    except UnpicklingError as error:
+        raise Trouble(
+            f"--weights {path} cannot be read: it is {kind_of(path)} with more than tensors in it, "
+            "which could run code; save the network's state_dict alone"
+        ) from error
+    except (EOFError, SafetensorError, RuntimeError, ValueError) as error:
+        raise Trouble(
+            f"--weights {path} cannot be read: it is {kind_of(path)}, or it is damaged; give a "
+            ".safetensors, or a .pth that holds a state_dict"
+        ) from error
+
+
 def _replace_head(network: nn.Module, hidden: int, labels: int) -> None:
-    """Put layers for our labels in place of the last one, or (`hidden`) of all linear ones."""
-    layers = [(name, one) for name, one in network.named_modules() if isinstance(one, nn.Linear)]
+    """Replace the last layer by one for our labels; with `hidden`, replace all linear ones."""
+    layers = [
+        (name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)
+    ]
     if not layers:  # squeezenet ends in a 1×1 convolution
-        name, last = [one for one in network.named_modules() if isinstance(one[1], nn.Conv2d)][-1]
-        _set(network, name, nn.Conv2d(last.in_channels, labels, last.kernel_size))
+        name, last = [
+            (name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)
+        ][-1]
+        height, width = last.kernel_size
+        _set(network, name, nn.Conv2d(last.in_channels, labels, (height, width)))
         return
     if hidden:
         top = layers[-1][0].split(".")[0]
-        inputs = next(one.in_features for name, one in layers if name.split(".")[0] == top)
-        before = takewhile(lambda one: not isinstance(one, nn.Linear), _chain(network, top))
-        kept = [one for one in before if not isinstance(one, nn.Dropout)]
+        inputs = next(layer.in_features for name, layer in layers if name.split(".")[0] == top)
+        before = takewhile(lambda layer: not isinstance(layer, nn.Linear), _chain(network, top))
+        kept = [layer for layer in before if not isinstance(layer, nn.Dropout)]
         head = (nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(0.2), nn.Linear(hidden, labels))
         _set(network, top, nn.Sequential(*kept, *head))
         return
@@ -217,27 +239,25 @@ def _chain(network: nn.Module, name: str) -> list[nn.Module]:
 
 def head_of(network: nn.Module, recipe: Recipe) -> nn.Module:
     """The layers that are new: all of a head with hidden units, else the last linear layer."""
-    names = [name for name, one in network.named_modules() if isinstance(one, nn.Linear)]
+    names = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
     if not names:
-        return [one for one in network.modules() if isinstance(one, nn.Conv2d)][-1]
+        return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)][-1]
     return network.get_submodule(names[-1].split(".")[0] if recipe.head_hidden else names[-1])
 
 
 def freeze(network: nn.Module, recipe: Recipe, frozen: bool) -> bool:
-    """Leave all but the head out of training, or take it in again; returns `frozen`."""
+    """Freeze all layers but the head, or thaw them; returns `frozen`."""
     network.requires_grad_(not frozen)
     head_of(network, recipe).requires_grad_(True)
     return frozen
 
 
 def train_mode(network: nn.Module) -> None:
-    """Training mode, but for layers without a weight in training: their batch norm stays still."""
+    """Training mode, but batch norm whose weights are frozen keeps its statistics."""
     network.train()
     for module in network.modules():
-        parameters = list(module.parameters(recurse=False))
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not any(
-            one.requires_grad for one in parameters
-        ):
+        learns = any(parameter.requires_grad for parameter in module.parameters(recurse=False))
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not learns:
             module.eval()
 
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from small_sets import epochs_in, flags, put, put_divided, train
 
@@ -152,6 +154,31 @@ def test_too_little_to_train_on_gives_code_1_and_the_way_out(
     assert train(tmp_path, *QUICK) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "processed" / "runs").exists()
+
+
+@pytest.mark.parametrize(("side", "lines"), [(48, 1), (200, 0)])
+def test_small_pictures_without_faces_are_pointed_to_region_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], side: int, lines: int
+) -> None:
+    rng = np.random.default_rng(0)
+    for label in ("none", "smile"):
+        (tmp_path / "raw" / label).mkdir(parents=True)
+        for number in range(6):
+            picture = cv2.resize(
+                rng.integers(0, 256, (6, 6, 3), np.uint8),
+                (side, side),
+                interpolation=cv2.INTER_CUBIC,
+            )
+            assert cv2.imwrite(str(tmp_path / "raw" / label / f"{number}.png"), picture)
+    lips = [word if word != "whole" else "lips" for word in flags(tmp_path)]
+    assert main(["train", *lips]) == 1
+    printed = capsys.readouterr()
+    assert "holds 0 label(s) to train on" in printed.err
+    told = [line for line in printed.out.splitlines() if "--region whole" in line]
+    assert told == lines * [
+        "train: in 12 of 12 pictures no face or a mouth too small was found, and most are 48 "
+        "pixels or smaller: if they are crops already, give --region whole"
+    ]
 
 
 @pytest.mark.parametrize("name", ["..", ".", "a/b", "/tmp", "../x"])

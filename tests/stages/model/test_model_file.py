@@ -71,10 +71,13 @@ def test_a_model_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None
     )
 
 
-def test_weights_without_a_description_are_no_model(folder: Path) -> None:
+def test_weights_without_a_description_are_told_for_what_they_are(folder: Path) -> None:
     (folder / "best.json").unlink()
-    said = trouble_of(folder)
-    assert said.startswith(f"{folder}/best.json describes no model: No such file")
+    assert trouble_of(folder) == (
+        f"{folder}/best.safetensors is a safetensors file of 27 tensors (0.bias, 0.weight, …), not "
+        "a model of this program (a .safetensors file with its .json beside it, or an exported "
+        ".onnx file): give --model a run's folder"
+    )
 
 
 def cut(data: bytes) -> bytes:

@@ -227,7 +227,7 @@ def unknown_layer(model: ModelProto) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (no_metadata, "(it does not say its labels)"),
+        (no_metadata, "(it is an ONNX model with input crops "),
         (no_json, "describes no model: Invalid JSON"),
         (fewer_labels, "(probabilities should be tensor(float) of ['N', 4]"),
         (another_side, "(crops should be tensor(uint8) of ['N', 32, 32, 3]"),
