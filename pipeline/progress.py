@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from tqdm import tqdm
 
@@ -13,8 +13,12 @@ T = TypeVar("T")
 LOG_SECONDS = 30.0  # between two lines of progress in a log
 
 
-def progress(items: Iterable[T] = (), **options: Any) -> tqdm[T]:
-    """A tqdm bar over the items; `options` are tqdm's.
+@overload
+def progress(items: None = None, **options: Any) -> tqdm[Any]: ...
+@overload
+def progress(items: Iterable[T], **options: Any) -> tqdm[T]: ...
+def progress(items: Iterable[Any] | None = None, **options: Any) -> tqdm[Any]:
+    """A tqdm bar over the items (None: moved by its `update`); `options` are tqdm's.
 
     Where standard error is no terminal, it prints a line now and then, not thousands.
     """

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tqdm import tqdm
-
 from pipeline.labels import split_named
+from pipeline.progress import progress
 from pipeline.trouble import Trouble, Usage
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class Collect:
         from stages.collecting.collect import collect
 
         counts: Counter[str] = Counter()
-        with tqdm(desc=f"collect {folder.name}", unit=" pictures", total=most) as bar:
+        with progress(desc=f"collect {folder.name}", unit=" pictures", total=most) as bar:
             for counts in collect(folder, candidates, self._fetcher(), most):
                 bar.n = counts["kept"]
                 bar.set_postfix(refused=counts.total() - counts["kept"])

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline import files
 from pipeline.executors import in_order
 from pipeline.executors.serial import Serial
+from pipeline.progress import progress
 from pipeline.trouble import Trouble, Usage
 from stages.commands.model_choice import resolve_model
 from stages.model import card, networks
@@ -57,7 +57,8 @@ class Evaluate:
         cutter = self._cutter(network.description)
         executor = context.executor if cutter.chain else Serial()
         results = in_order(executor, cutter, pictures)
-        judged = judge(tqdm(results, "evaluate", len(pictures), unit=" pictures"), network)
+        bar = progress(results, desc="evaluate", total=len(pictures), unit=" pictures")
+        judged = judge(bar, network)
         folder = model if model.is_dir() else model.parent
         output = self.output or folder / "evaluation"
         figures = self._write(judged, network.description.labels, output)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
-from tqdm import tqdm
 
+from pipeline.progress import progress
 from pipeline.trouble import Usage
 from stages.commands.collect import label_folder
 
@@ -52,7 +52,7 @@ class ImportSet:
         folders = {label: label_folder(raw, label) for label in items}
         missing = 0
         for label, of_label in items.items():
-            bar = tqdm(of_label, f"import {label}", unit=" pictures")
+            bar = progress(of_label, desc=f"import {label}", unit=" pictures")
             taken, lost = place(folders[label], bar, self.kind)
             print(f"import: {taken:,} pictures in {folders[label]}")
             missing += len(lost)

@@ -8,11 +8,10 @@ from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pipeline import files
 from pipeline.executors import Executor, in_order
 from pipeline.executors.serial import Serial
+from pipeline.progress import progress
 from pipeline.sample import Reject, Sample
 from stages.normalize import Normalize
 from stages.predict.answers import Answer
@@ -33,7 +32,7 @@ def label_pictures(
     if len(inputs) <= FEW:
         executor = Serial()
     results = in_order(executor, partial(_crops, predictor.chain), inputs)
-    with tqdm(total=len(inputs), desc="predict", unit=" pictures", disable=not inputs) as bar:
+    with progress(total=len(inputs), desc="predict", unit=" pictures", disable=not inputs) as bar:
         while batch := list(islice(results, BATCH)):
             answers = predictor.answers(
                 [

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from pipeline.progress import progress
 from pipeline.trouble import Trouble, Usage
 from stages.training.batches import BatchSource, Prefetch
 from stages.training.data import Crops
@@ -149,12 +150,11 @@ def _first_state(recipe: Recipe, seed: int, labels: int, device: torch.device) -
 
 
 def _bar(recipe: Recipe, count: int, epoch: int, shown: bool) -> tqdm[Any]:
-    return tqdm(
+    return progress(
         total=recipe.epochs * count,
         initial=epoch * count,
         desc="train",
         unit=" pictures",
-        dynamic_ncols=True,
         disable=not shown,
     )
 

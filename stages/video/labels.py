@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from tqdm import tqdm
-
+from pipeline.progress import progress
 from pipeline.sample import Reject, Sample
 from pipeline.trouble import Trouble, Usage
 from stages.predict.answers import Answer
@@ -95,7 +94,7 @@ class VideoLabeller:
         with (
             FrameSink(copy, self.landmarks, self.show) as sink,
             Ahead(source) as frames,
-            tqdm(frames, "predict", source.frames or None, unit=" frames") as bar,
+            progress(frames, desc="predict", total=source.frames or None, unit=" frames") as bar,
         ):
             numbered = enumerate(bar)
             while group := list(islice(numbered, batch)):
