@@ -151,3 +151,10 @@ def test_every_fact_that_a_stage_adds_has_a_line_on_the_page_of_facts() -> None:
         if keyword.arg is not None
     }
     assert {(module, fact) for module, fact in added if fact not in Facts.__annotations__} == set()
+
+
+def test_every_room_is_on_the_map() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rooms = {path.parent for path in MODULES.values()}
+    named = {ROOT / room for room in re.findall(r"^\| `([a-z_/]+)/`", text, re.MULTILINE)}
+    assert named - {ROOT / "tests"} == rooms
