@@ -22,6 +22,7 @@ from stages.demo.portrait import POSES, portrait, warp
 from stages.faces import Faces
 from stages.likeness import pairs
 from stages.likeness.hashes import recognition
+from stages.likeness.parts import MOST as MOST_DIFFERENCE
 from stages.likeness.parts import difference
 from stages.lips import Lips
 from stages.normalize import Normalize
@@ -57,7 +58,9 @@ def measure(folders: Sequence[Path], person: str, figure: Path | None, sheet: Pa
 
 def recall(pictures: Sequence[Pillow.Image], facts: Sequence[Facts]) -> dict[str, Distances]:
     """Bits between each picture and its changed copy, by change; prints a table of it."""
-    print("\n| change | median bits | 99th percentile | copies | in one group | worst block |")
+    print(
+        "\n| change | median bits | 99th percentile | copies | in one group | same in every part |"
+    )
     print("| --- | --- | --- | --- | --- | --- |")
     found: dict[str, Distances] = {}
     for name, change in CHANGES.items():
@@ -65,7 +68,8 @@ def recall(pictures: Sequence[Pillow.Image], facts: Sequence[Facts]) -> dict[str
         for picture, known in zip(tqdm(pictures, name, leave=False), facts, strict=True):
             copy = np.asarray(change(picture))
             bits.append(pairs.distance(known, recognition(copy)))
-            blocks.append(difference(np.asarray(picture), copy))
+            if len(bits) % 4 == 1:  # it takes 30 ms
+                blocks.append(difference(np.asarray(picture), copy))
         found[name] = np.array(bits)
         share, grouped = (
             float(np.mean(found[name] <= limit))
@@ -74,7 +78,7 @@ def recall(pictures: Sequence[Pillow.Image], facts: Sequence[Facts]) -> dict[str
         median, high = np.percentile(bits, [50, 99])
         print(
             f"| {name} | {median:.0f} | {high:.0f} | {share:.1%} | {grouped:.1%} "
-            f"| {np.percentile(blocks, 99):.1f} |"
+            f"| {np.mean(np.array(blocks) <= MOST_DIFFERENCE):.0%} |"
         )
     return found
 

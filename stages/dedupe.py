@@ -70,10 +70,10 @@ class Dedupe:
         )
         if groups:
             yield (
-                f"{groups.total():,} pictures are near others but kept, in {len(groups):,} groups "
-                "that the split keeps together"
+                f"{groups.total():,} pictures are near others but kept; the split keeps each group "
+                f"on one side (groups: {len(groups):,})"
             )
-        refused = [(one.sample.key, one.reject) for one in decisions if one.reject]
+        refused = [(made.sample.key, made.reject) for made in decisions if made.reject]
         splits = {decision.sample.key: _split(decision.sample) for decision in decisions}
         crossing = sum(
             reject.reason == "duplicate" and splits[key] != splits[str(reject.measured["of"])]
@@ -81,8 +81,8 @@ class Dedupe:
         )
         if crossing:
             yield (
-                f"{crossing:,} copies lay in another of your train, val and test folders: test "
-                "keeps its picture before val, and val before train"
+                f"copies that lay in another of your train, val and test folders: {crossing:,}; "
+                "test keeps its picture before val, and val before train"
             )
         if any(reject.reason == "conflicting_label" for _, reject in refused) and not self.prefer:
             yield "pictures filed under several labels are all rejected: --prefer LABEL keeps one"

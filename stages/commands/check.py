@@ -113,10 +113,10 @@ class Check:
         if unread:
             reasons = ", ".join(f"{reason} {number:,}" for reason, number in sorted(unread.items()))
             total = f"{sum(unread.values()):,}"
-            print(f"check: {total} files could not be read ({reasons})", file=stream)
+            print(f"check: files that could not be read: {total} ({reasons})", file=stream)
         print(
-            f"check: {count:,} pictures in {files.shown(str(folder))}, {pairs:,} pairs of copies "
-            "that cross a split or a label",
+            f"check: {count:,} pictures in {files.shown(str(folder))}; pairs of copies that cross "
+            f"a split or a label: {pairs:,}",
             file=stream,
         )
 

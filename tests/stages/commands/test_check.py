@@ -76,8 +76,8 @@ def test_lines_and_the_sheet_are_for_people(
     assert check(leaky, "--sheet", sheet) == 1
     output = capsys.readouterr().out
     assert "exact  0  train/smile/0.jpg  val/none/same.jpg" in output
-    assert "1 files could not be read (truncated 1)" in output
-    assert "8 pictures" in output and "2 pairs" in output
+    assert "could not be read: 1 (truncated 1)" in output
+    assert "8 pictures" in output and "label: 2" in output
     with Pillow.open(sheet) as picture:
         assert picture.height > 200
 
