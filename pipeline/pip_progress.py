@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 LINUX_DOWNLOAD = 3300  # MB that the packages of constraints.txt come to on Linux (measured)
+FILE = r"\s*(?:Downloading|Using cached) ([\w.]+)-.*(?<!\.metadata) \(([\d.]+) ([kM])B\)"
 
 
 class PipProgress:
@@ -39,10 +40,12 @@ class PipProgress:
         """Take in one line of pip's."""
         if found := re.match(r"Progress (\d+) of", line):
             self._here = int(found[1]) / 1e6
-        elif found := re.match(r"\s*(?:Downloading|Using cached) ([\w.]+)-.* \(([\d.]+) MB", line):
+        elif found := re.match(FILE, line):
             self._fetched, self._here = self._fetched + self._here, 0.0
-            self._sizes[_key(found[1])] = float(found[2])
+            self._sizes[_key(found[1])] = float(found[2]) * (1 if found[3] == "M" else 0.001)
             self.doing = f"downloading {found[1]}"
+        elif line.startswith("Collecting ") and not self.doing:
+            self.doing = "looking up packages"
         elif found := re.match(r"\s*Building wheel for ([\w.-]+)", line):
             self.doing = f"compiling {found[1]}"
         elif found := re.match(r"Installing collected packages: (.*)", line):

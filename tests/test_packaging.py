@@ -84,12 +84,14 @@ def test_an_extra_adds_its_packages_and_nothing_else() -> None:
 def test_progress_tells_the_download_then_the_unpacking(capsys: pytest.CaptureFixture[str]) -> None:
     progress = PipProgress()
     progress.read("Collecting torch\n")
-    assert progress.doing == ""
+    assert progress.doing == "looking up packages"
     progress.read("  Downloading torch-2.15.0-cp311-cp311-linux_x86_64.whl (846.5 MB)\n")
     progress.read("Progress 500000000 of 846500000\n")
     assert progress.doing == "downloading torch"
     assert progress.how_far().startswith("500 ")
     progress.read("Progress 846500000 of 846500000\n")
+    progress.read("  Downloading numpy-2.4.6-cp311-cp311-linux_x86_64.whl.metadata (16 kB)\n")
+    assert progress.doing == "downloading torch"
     progress.read("  Downloading numpy-2.4.6-cp311-cp311-linux_x86_64.whl (16.0 MB)\n")
     progress.read("Progress 10000000 of 16000000\n")
     assert progress.how_far().startswith("856 ")
