@@ -14,7 +14,8 @@ ANIMATED = ("AVIF", "GIF", "PNG", "WEBP")
 PAGES, FRAMES = 64, 100  # that are looked at: a file may name any number
 PIXELS = 300e6  # of all frames that are looked at
 FLAT = 8  # grey levels: an empty frame differs by no more, however it is compressed
-SUBFILE_TYPE, MASK = 254, 4  # TIFF tag, and its bit for a transparency mask
+SUBFILE_TYPE, REDUCED, MASK = 254, 1, 4  # TIFF tag, its bits for a thumbnail and for a mask
+SUBFILES = 330  # TIFF tag: where pictures lie that are no pages
 
 
 def largest_page(picture: Pillow.Image) -> int:
@@ -31,6 +32,15 @@ def largest_page(picture: Pillow.Image) -> int:
         is_mask = getattr(picture, "tag_v2", {}).get(SUBFILE_TYPE, 0) & MASK
         sizes.append(0 if is_mask else picture.width * picture.height)
     return sizes.index(max(sizes)) if sizes else 0
+
+
+def is_thumbnail_of_raw(picture: Pillow.Image) -> bool:
+    """Whether the picture lies where no decoder reads it, as the sensor's data of cameras do.
+
+    `picture` is an open TIFF at its largest page.
+    """
+    tags = getattr(picture, "tag_v2", {})
+    return bool(tags.get(SUBFILE_TYPE, 0) & REDUCED) and SUBFILES in tags
 
 
 def is_animated(loaded: Pillow.Image) -> bool:

@@ -46,6 +46,8 @@ def open_header(data: bytes, suffix: str, most: float) -> Pillow.Image:
         picture = _identify(data, suffix, most)
         if picture.format == "TIFF" and (page := frames.largest_page(_open(data, ("TIFF",)))):
             picture.seek(page)
+        if frames.is_thumbnail_of_raw(picture):
+            raise Reject("unsupported_format", format="camera raw")
     _check_size(memory.pixels(picture), most)
     if max(picture.size) > LONGEST_SIDE:
         raise Reject("too_large", side=max(picture.size))

@@ -57,6 +57,13 @@ def test_pages_that_lead_to_each_other_end(tmp_path: Path) -> None:
     assert np.array_equal(normalize(tmp_path, bytes(data)).image, RGB)
 
 
+def test_the_thumbnail_of_a_camera_s_raw_file_is_not_taken_for_the_picture(tmp_path: Path) -> None:
+    tags = {254: 1, 330: 8}
+    assert reason(tmp_path, saved(THUMBNAIL, "TIFF", tiffinfo=tags)) == "unsupported_format"
+    assert normalize(tmp_path, saved(PICTURE, "TIFF", tiffinfo={254: 1})).image.shape == RGB.shape
+    assert normalize(tmp_path, saved(PICTURE, "TIFF", tiffinfo={330: 8})).image.shape == RGB.shape
+
+
 def animation(form: str, *frames: Pillow.Image) -> bytes:
     options: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True}, "AVIF": {"quality": 95}}
     more = {"append_images": frames[1:], "duration": 40, **options.get(form, {})}
