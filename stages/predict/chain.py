@@ -20,8 +20,8 @@ class Crop:
     """A face that was cut out, or the reason why it was not.
 
     `facts` may hold `face` and `crop` (left, top, width, height) and `landmarks` (68 × [x, y]),
-    in pixels of the upright picture. `image` is the crop, H×W×3 uint8 RGB. Where there is none,
-    `reason` is a word of the README's table.
+    in pixels of the upright picture, and `detector`, who found the face. `image` is the crop,
+    H×W×3 uint8 RGB. Where there is none, `reason` is a word of the README's table.
     """
 
     facts: Facts
@@ -59,21 +59,26 @@ class Chain:
         """A crop for each face of a picture, or one without an image; never empty."""
         try:
             upright = self.normalize(sample)
-            boxes = self.boxes(upright.image)
+            faces = self.find(upright.image)
         except Reject as reject:
             return [Crop({}, reason=reject.reason)]
-        return [self.cut(upright.image, box) for box in boxes]
+        return [self.cut(upright.image, face) for face in faces]
 
-    def boxes(self, image: Image) -> list[list[int] | None]:
-        """Face boxes of an H×W×3 uint8 RGB picture, largest first; raises Reject: `no_face`."""
+    def find(self, image: Image) -> list[Facts]:
+        """`face` and `detector` of each face of an H×W×3 uint8 RGB picture, largest first.
+
+        For region whole, one without facts. Raises Reject: `no_face`.
+        """
         if self.faces is None:
-            return [None]
-        found = self.faces.in_image(image, everyone=self.everyone)
-        return list(found if self.everyone else found[:1])
+            return [{}]
+        found = self.faces.look(image, everyone=self.everyone)
+        return [
+            {"face": face.box, "detector": face.detector}
+            for face in (found if self.everyone else found[:1])
+        ]
 
-    def cut(self, image: Image, box: list[int] | None) -> Crop:
-        """The crop of the face in a box (None: of the whole picture)."""
-        face: Facts = {} if box is None else {"face": box}
+    def cut(self, image: Image, face: Facts) -> Crop:
+        """The crop of one of the faces that `find` gives."""
         sample = Sample("", "", Path(), face, pixels=image)
         if self.crop is None:
             return Crop(sample.facts, sample.image)

@@ -44,11 +44,11 @@ class Predictor:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ValueError(f"a picture is H×W×3 uint8, not {image.dtype} of {image.shape}")
         try:
-            boxes = self.chain.boxes(image)
+            faces = self.chain.find(image)
         except Reject as reject:
             return self.answers([("", Crop({}, reason=reject.reason))])
         with self._one_at_a_time:
-            crops = [self.chain.cut(image, box) for box in boxes]
+            crops = [self.chain.cut(image, face) for face in faces]
         return self.answers([("", crop) for crop in crops])
 
     def answers(self, crops: Sequence[tuple[str, Crop]]) -> list[Answer]:

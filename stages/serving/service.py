@@ -15,7 +15,7 @@ import numpy as np
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from pipeline.sample import Reject
+from pipeline.sample import Facts, Reject
 from stages.predict.predictor import Predictor
 
 WAITING = 16  # uploads held in memory beyond those that a thread works on
@@ -74,7 +74,7 @@ class PredictionService:
     def _warm_up(self) -> None:
         """Load the face models now: a missing one is reported before the first picture comes."""
         black = np.zeros((128, 128, 3), np.uint8)
-        face = [0, 0, 128, 128] if self.predictor.chain.faces else None
+        face: Facts = {"face": [0, 0, 128, 128], "detector": "haar"}
         self.predictor(black)
         self.predictor.answers([("", self.predictor.chain.cut(black, face))])
 

@@ -37,7 +37,8 @@ class Film:
         self._tick = float(self._stream.time_base or 0)  # seconds
         self.rate = float(self._stream.average_rate or self._stream.guessed_rate or RATE)
         """Frames a second, on average."""
-        self.frames = self._stream.frames or self._estimated()
+        self._declared = self._stream.frames  # 0: the file does not say
+        self.frames = self._declared or self._estimated()
         self.decoded = 0
         """How many frames have been read so far."""
         self.end = 0.0
@@ -46,8 +47,7 @@ class Film:
     @property
     def ends_early(self) -> bool:
         """Whether the file ends before its frames do; known once all that are there were read."""
-        declared = self._stream.frames
-        return ends_early(self.path) and not 0 < declared <= self.decoded
+        return ends_early(self.path) and not 0 < self._declared <= self.decoded
 
     def _chosen(self) -> VideoStream:
         from av.stream import Disposition

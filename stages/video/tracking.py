@@ -26,6 +26,7 @@ class Track:
 
     number: int
     box: list[int]
+    detector: str
     missed: int = 0
     middle: Any = None
 
@@ -54,13 +55,13 @@ class Tracker:
     def __call__(self, image: Image) -> list[tuple[int, Crop]]:
         """For each face the number it keeps from frame to frame, and its crop."""
         if self._chain.faces is None:
-            return [(0, self._chain.cut(image, None))]
+            return [(0, self._chain.cut(image, {}))]
         if self._seen % self._every == 0 or any(track.missed for track in self._tracks):
             self._tracks = list(self._found(image))
         self._seen += 1
         crops = []
         for track in self._tracks:
-            crop = self._chain.cut(image, track.box)
+            crop = self._chain.cut(image, {"face": track.box, "detector": track.detector})
             if "landmarks" in crop.facts:
                 track.follow(crop.facts["landmarks"])
             crops.append((track.number, crop))
@@ -73,19 +74,20 @@ class Tracker:
         searched in the next frames too, before it is given up.
         """
         try:
-            boxes = [box for box in self._chain.boxes(image) if box is not None]
+            faces = self._chain.find(image)
         except Reject:
-            boxes = []
+            faces = []
         old = list(self._tracks)
-        for box in boxes:
+        for face in faces:
+            box, detector = face["face"], face["detector"]
             near = max(old, key=lambda track: overlap(track.box, box), default=None)
             if near is not None and overlap(near.box, box) > 0.3:
                 old.remove(near)
-                yield Track(near.number, box)
+                yield Track(near.number, box, detector)
             else:
-                yield Track(self._next, box)
+                yield Track(self._next, box, detector)
                 self._next += 1
-        if self._chain.everyone or not boxes:
+        if self._chain.everyone or not faces:
             for track in old:
                 track.missed += 1
                 if track.missed < GIVE_UP:

@@ -12,7 +12,12 @@ from pipeline.sample import Facts
 from stages.predict.answers import Answer, Tables
 
 LABELS = ("none", "=cmd()")
-FACTS: Facts = {"face": [1, 2, 3, 4], "crop": [5, 6, 7, 7], "landmarks": [[0, 1]] * 68}
+FACTS: Facts = {
+    "face": [1, 2, 3, 4],
+    "detector": "haar",
+    "crop": [5, 6, 7, 7],
+    "landmarks": [[0, 1]] * 68,
+}
 SMILE = Answer("a.jpg", LABELS, (0.25, 0.75), facts=FACTS)
 NOBODY = Answer("film.mp4", LABELS, reason="no_face", frame=3, time=0.1)
 
@@ -47,6 +52,7 @@ def test_a_line_has_it_all(tmp_path: Path) -> None:
         FACTS["landmarks"],
     )
     assert (nobody["frame"], nobody["time"], nobody["label"]) == (3, 0.1, None)
+    assert (smile["detector"], nobody["detector"]) == ("haar", None)
     assert "frame" not in smile
 
 

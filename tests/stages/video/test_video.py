@@ -16,7 +16,7 @@ from small_faces import expression, model, predict, video
 from small_films import UNEVEN, write_film
 
 from pipeline.pictures import encode
-from pipeline.sample import Image, Reject
+from pipeline.sample import Facts, Image, Reject
 from stages.demo.video import RATE
 from stages.face.crop import overlap
 from stages.faces import Faces
@@ -134,7 +134,7 @@ def test_a_video_among_pictures_a_damaged_one_and_one_that_ends_early(tmp_path: 
 def test_a_list_of_other_files_leads_nowhere(tmp_path: Path, name: str, text: str) -> None:
     shutil.copyfile(video(), tmp_path / "talking.mp4")
     (tmp_path / name).write_text(text)
-    (row,) = predict(tmp_path / "out", "--input", tmp_path / name)
+    (row,) = predict(tmp_path / "out", "--input", tmp_path / name, code=1)
     assert (row["label"], row["reason"]) == ("", "not_an_image")
 
 
@@ -198,13 +198,13 @@ def test_an_error_while_reading_is_raised_where_frames_are_waited_for() -> None:
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     searches: list[int] = []
-    real = Chain.boxes
+    real = Chain.find
 
-    def boxes(chain: Chain, image: Image) -> list[list[int] | None]:
+    def find(chain: Chain, image: Image) -> list[Facts]:
         searches.append(1)
         return real(chain, image)
 
-    monkeypatch.setattr(Chain, "boxes", boxes)
+    monkeypatch.setattr(Chain, "find", find)
     return searches
 
 
