@@ -72,11 +72,13 @@ class Ahead:
             self._put(error)
 
     def _put(self, frame: Frame | Exception | None) -> None:
+        """Wait for room; a live frame takes the place of an older one instead."""
+        replaces = self._source.live and isinstance(frame, Frame)
         while not self._ended.is_set():
             try:
-                self._room.put(frame, timeout=0 if self._source.live else 0.2)
+                self._room.put(frame, timeout=0 if replaces else 0.2)
             except queue.Full:
-                if self._source.live:
+                if replaces:
                     self._drop_oldest()
             else:
                 return

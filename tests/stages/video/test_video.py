@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,20 @@ def test_an_error_while_reading_is_raised_where_frames_are_waited_for() -> None:
 
     source: Any = Broken()
     with Ahead(source) as frames, pytest.raises(RuntimeError, match="cable pulled"):
+        assert len(list(frames)) == 1
+
+
+def test_the_last_frame_of_a_stream_is_not_lost_when_it_ends() -> None:
+    class Short:
+        live = True
+        frames = 0
+
+        def __iter__(self) -> Any:
+            yield Frame(0.0, moved(0), 0.04)
+
+    source: Any = Short()
+    with Ahead(source) as frames:
+        time.sleep(0.3)  # the stream has ended by the time that its frame is taken
         assert len(list(frames)) == 1
 
 
