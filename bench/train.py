@@ -25,9 +25,10 @@ from pipeline.__main__ import main as pipeline
 from pipeline.ledger import Ledger
 from stages.training.data import Crops, load_crops
 from stages.training.devices import device_of
-from stages.training.loop import Numbers, State, fit
+from stages.training.loop import fit
 from stages.training.models import simpleconv3
 from stages.training.recipes import RECIPES, Recipe
+from stages.training.state import Numbers, State
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class Data:
     def of(cls, processed: Path, side: int = 0) -> Data:
         with Ledger(processed / "ledger.sqlite") as ledger:
             samples = list(ledger.samples("split", processed))
-        labels = sorted({one.label for one in samples})
+        labels = sorted({sample.label for sample in samples})
         members = {
-            name: [one for one in samples if one.file.parent.parent.name == name]
+            name: [sample for sample in samples if sample.file.parent.parent.name == name]
             for name in ("train", "val")
         }
         return cls({name: load_crops(some, labels, side) for name, some in members.items()}, labels)
@@ -115,7 +116,7 @@ def compare_rates(processed: Path, device: torch.device) -> None:
         words = ["--processed", str(processed), "--device", str(device), "--rate", name]
         alone = subprocess.run([sys.executable, __file__, *words], stdout=PIPE, check=True)
         rates[name].append(float(alone.stdout))
-    plain, fast, floor = (statistics.median(one) for one in rates.values())
+    plain, fast, floor = map(statistics.median, rates.values())
     print(f"same network, batch and augmentation, median of 5: plain {plain:,.0f} pictures/s,")
     print(f"  ours {fast:,.0f} ({fast / plain:.1f}×); the matrix work alone {floor:,.0f}")
     print(json.dumps(rates))
@@ -124,8 +125,8 @@ def compare_rates(processed: Path, device: torch.device) -> None:
 def compare_times(slow: list[plain_loop.Epoch], clock: Clock, decoding: float) -> None:
     """Seconds to the accuracy that the plain loop has on average in its last five epochs."""
     final, spent = statistics.mean(epoch.valacc for epoch in slow[-5:]), slow[-1].seconds
-    reached = [seconds for seconds, one in clock.epochs if one["data/valacc"] >= final]
-    best = max(one["data/valacc"] for _, one in clock.epochs)
+    reached = [seconds for seconds, row in clock.epochs if row["data/valacc"] >= final]
+    best = max(row["data/valacc"] for _, row in clock.epochs)
     print(f"plain loop: {len(slow)} epochs in {spent:.1f} s, the last 5 at {final:.1%}")
     print(
         f"recipe default: {clock.epochs[-1][0]:.1f} s, best {best:.1%}; decoding {decoding:.1f} s"
@@ -144,7 +145,7 @@ def draw_curves(slow: list[plain_loop.Epoch], clock: Clock, path: Path) -> None:
     for axis, kind in zip(figure.subplots(1, 2), ("loss", "acc"), strict=True):
         for part, colour in (("train", "tab:blue"), ("val", "tab:orange")):
             plain = [getattr(epoch, f"{part}{kind}") for epoch in slow]
-            fast = [one[f"data/{part}{kind}"] for _, one in clock.epochs]
+            fast = [row[f"data/{part}{kind}"] for _, row in clock.epochs]
             axis.plot(epochs, plain, ":", color=colour, label=f"{part}, plain loop")
             axis.plot(epochs, fast, color=colour, label=f"{part}, recipe classic")
         axis.set(xlabel="epoch", title={"loss": "loss a picture", "acc": "accuracy"}[kind])
@@ -173,7 +174,7 @@ def main() -> None:
     began = time.monotonic()
     small = Data.of(chosen.processed, RECIPES["default"].side)
     decoding = time.monotonic() - began
-    counts = " + ".join(str(len(one)) for one in small.crops.values())
+    counts = " + ".join(str(len(crops)) for crops in small.crops.values())
     print(f"{counts} crops, {len(small.labels)} labels, {device}")
 
     compare_rates(chosen.processed, device)

@@ -18,8 +18,8 @@ from torch import Tensor
 from pipeline.__main__ import main
 from pipeline.sample import Sample
 from stages.training.data import Crops
-from stages.training.loop import Numbers, State
 from stages.training.recipes import Recipe
+from stages.training.state import Numbers, State
 
 FOUR = ("none", "openmouth", "pouting", "smile")
 torch.set_num_threads(1)  # work this small is slower with two, much slower on a busy machine

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pipeline import files
 from pipeline.settings import near_misses
@@ -16,9 +16,9 @@ from stages.commands.common import region_of
 from stages.commands.region_hint import region_hint
 from stages.model import card
 from stages.model.description import Description, installed_versions
-from stages.training.intervals import if_wide
 from stages.training.recipes import RECIPES, Recipe
 from stages.training.runs import REPLACED, UNFINISHED, Plan, Run
+from stages.training.summary import closing_line, data_text
 
 if TYPE_CHECKING:
     from torch import device as Device
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.context import Context
     from stages.training.data import Crops
     from stages.training.distributed import World
-    from stages.training.loop import Numbers
+    from stages.training.state import Numbers
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Train:
                 return self._train(context, world)
         run = self._run(context)
         if (done := run.finished()) and done["plan"] == self.plan(context):
-            print(f"train: up to date. {_summary(done, run.folder, context.processed)}")
+            print(f"train: up to date. {closing_line(done, run.folder, context.processed)}")
             return 0
         from stages.training.distributed import ONE_PROCESS
 
@@ -154,7 +154,7 @@ class Train:
             if world.writes:
                 run.open(plan, self.resume)
         by_split = {split: counts(crops, labels) for split, crops in sets.items()}
-        tell(_data_text(by_split))
+        tell(data_text(by_split))
         described = self._description(context, labels, sets["train"].pictures.shape[2])
         with RunFolder(
             run.building, self.resume, _saver(run.building, described), world.writes
@@ -174,7 +174,7 @@ class Train:
             card.write(run.building, by_split)
             files.write(run.building / "run.json", json.dumps(done, indent=2))
             run.take_name()
-        tell(f"train: {_summary(done, run.folder, context.processed)}")
+        tell(f"train: {closing_line(done, run.folder, context.processed)}")
         return 0
 
     def _description(self, context: Context, labels: list[str], side: int) -> Description:
@@ -220,29 +220,6 @@ def _judge(
     figures = {split: asdict(metrics) for split, metrics in judged.items()}
     files.write(folder / "evaluation.json", json.dumps(figures, indent=2))
     return judged["val"].confusion
-
-
-def _data_text(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """How many pictures there are to train on and to judge by, label by label."""
-    splits = [split for split in ("train", "val", "test") if split in counts]
-    total = {split: sum(counts[split].values()) for split in splits}
-    labels = (
-        f"{label} {' + '.join(f'{counts[split][label]:,}' for split in splits)}"
-        for label in counts["train"]
-    )
-    return (
-        f"train: {total['train']:,} pictures, {total['val']:,} for validation\n"
-        f"train: labels ({' + '.join(splits)}): {', '.join(labels)}"
-    )
-
-
-def _summary(done: Mapping[str, Any], folder: Path, processed: Path) -> str:
-    best, count = done["best"], sum(done["counts"]["val"].values())
-    accuracy = best["data/valacc"]
-    return (
-        f"Validation accuracy {accuracy:.1%} (epoch {best['epoch']}{if_wide(accuracy, count)}), "
-        f"model in {folder}; next: make predict PROCESSED={processed} INPUT=<picture or folder>"
-    )
 
 
 def _silent(_: str) -> None:

@@ -102,9 +102,10 @@ class OnnxNetwork:
             (inputs, INPUT, "tensor(uint8)", ["N", side, side, 3]),
             (outputs, OUTPUT, "tensor(float)", ["N", labels]),
         ):
-            found = [(value.name, value.type, value.shape) for value in values]
-            if [one[:2] for one in found] != [(name, kind)] or not _fits(found[0][2], shape):
-                raise ValueError(f"{name} should be {kind} of {shape}, it has {found}")
+            found = [(value.name, value.type) for value in values]
+            if found != [(name, kind)] or not _fits(values[0].shape, shape):
+                shapes = [value.shape for value in values]
+                raise ValueError(f"{name} should be {kind} of {shape}, it has {found} {shapes}")
         answer = self(np.zeros((2, side, side, 3), np.uint8))
         if answer.shape != (2, labels) or not np.allclose(answer.sum(1), 1, atol=1e-3):
             raise ValueError("its answers are no shares of the labels")

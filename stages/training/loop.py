@@ -8,8 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,61 +21,16 @@ from stages.training.batches import BatchSource, Prefetch
 from stages.training.data import Crops
 from stages.training.devices import autocast
 from stages.training.distributed import ONE_PROCESS, World
-from stages.training.models import build, freeze, train_mode
+from stages.training.heads import freeze, train_mode
+from stages.training.models import build
 from stages.training.optimizer import learning_rate, optimizer_of
 from stages.training.recipes import Recipe
+from stages.training.state import NO_RECORD, Numbers, Record, State
 from stages.training.validation import Validation
 
 # Times the loss of a guess: a loss so high means that the learning rate is too high. Validation may
 # be far off in the first epochs, as long as batch norm's averages lag behind.
 EXPLODED = {"data/trainloss": ("the loss", 10), "data/valloss": ("the validation loss", 100)}
-
-Numbers = dict[str, Any]
-"""What is known of an epoch: its number, losses and accuracies, learning rate and seconds."""
-
-
-@dataclass
-class State:
-    """All that changes during training; `epoch` counts the finished ones."""
-
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    rng: torch.Generator
-    epoch: int = 0
-    best: Numbers = field(default_factory=dict)
-
-
-class Record(Protocol):
-    """Keeps what a training run leaves behind."""
-
-    shows_progress: bool
-
-    @property
-    def stop_requested(self) -> bool:
-        """Whether the user wants the run to end after this epoch."""
-        ...
-
-    def start(self, state: State, train: Crops, recipe: Recipe) -> None:
-        """Bring the state to where an interrupted run was, if there is one to go on from."""
-        ...
-
-    def epoch(self, state: State, numbers: Numbers, better: bool) -> None:
-        """Keep an epoch; `better`: no earlier one of this run was as good on validation."""
-        ...
-
-
-class NoRecord:
-    """Keeps nothing."""
-
-    shows_progress = False
-    stop_requested = False
-
-    def start(self, state: State, train: Crops, recipe: Recipe) -> None: ...
-
-    def epoch(self, state: State, numbers: Numbers, better: bool) -> None: ...
-
-
-NO_RECORD = NoRecord()
 
 
 def fit(
@@ -102,7 +56,7 @@ def fit(
     validate = Validation(val, recipe, device, world) if val else None
     model, frozen = world.prepare(state.network), recipe.freeze
     bar = _bar(recipe, len(train), state.epoch, shown=record.shows_progress and world.writes)
-    told = not world.writes
+    quiet = not world.writes
     while state.epoch < recipe.epochs:
         # Epoch.
         began = time.monotonic()
@@ -118,8 +72,8 @@ def fit(
             numbers |= validate(state.network)
         numbers["seconds"] = round(time.monotonic() - began, 4)
         _require_finite(numbers)
-        if not told and (warning := _explosion(numbers, math.log(len(labels)))):
-            told = True
+        if not quiet and (warning := _explosion(numbers, math.log(len(labels)))):
+            quiet = True
             print(warning)
         better = val is not None and (not state.best or _rank(numbers) > _rank(state.best))
         if better:

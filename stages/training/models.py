@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import takewhile
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.settings import near_misses
-from pipeline.trouble import Trouble, Usage
+from pipeline.trouble import Usage
+from stages.training.backbone import load_backbone, pretrained
+from stages.training.heads import freeze, replace_head
 from stages.training.recipes import Recipe
 
 
@@ -110,7 +110,7 @@ def build(recipe: Recipe, labels: int, start: bool = True) -> nn.Module:
     else:
         network = _from_torchvision(recipe, labels, weights)
     if weights not in ("none", "DEFAULT"):
-        _load_backbone(network, Path(weights))
+        load_backbone(network, Path(weights))
     if recipe.freeze:
         freeze(network, recipe, frozen=True)
     return network
@@ -128,139 +128,14 @@ def _from_torchvision(recipe: Recipe, labels: int, weights: str) -> nn.Module:
     extra = plain if recipe.model in ("googlenet", "inception_v3") else {}
     network: nn.Module = models.get_model(recipe.model, weights=None, **extra)
     if weights == "DEFAULT":
-        network.load_state_dict(_pretrained(recipe.model), strict=False)
+        network.load_state_dict(pretrained(recipe.model), strict=False)
     if recipe.weights == "DEFAULT" and extra:
         setattr(network, "transform_input", True)  # noqa: B010 – these two came with the input scaled otherwise
     if recipe.head_hidden and not any(isinstance(layer, nn.Linear) for layer in network.modules()):
         raise _no_hidden_layer(recipe.model)
-    _replace_head(network, recipe.head_hidden, labels)
+    replace_head(network, recipe.head_hidden, labels)
     return network
 
 
 def _no_hidden_layer(model: str) -> Usage:
     return Usage(f"{model} has no classifier that could take a hidden layer: drop --head-hidden")
-
-
-def _pretrained(name: str) -> dict[str, Tensor]:
-    """Torchvision's weights, from torch's cache or the network; never unpickled."""
-    from torchvision import models
-
-    entry = models.get_model_weights(name).DEFAULT
-    try:
-        state: dict[str, Tensor] = entry.get_state_dict(
-            progress=True, check_hash=True, weights_only=True
-        )
-    except (URLError, OSError) as error:
-        file = entry.url.rsplit("/", 1)[-1]
-        raise Trouble(
-            f"pretrained weights for {name} cannot be downloaded ({error}): fetch {entry.url} and "
-            f"put {file} into {torch.hub.get_dir()}/checkpoints, or train the whole "
-            "network from nothing with --weights none --no-freeze"
-        ) from error
-    return state
-
-
-def _load_backbone(network: nn.Module, path: Path) -> None:
-    """Load weights of a file (.safetensors, or .pth of tensors only) where names and shapes fit."""
-    state = _state_of(path)
-    if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
-        names = ", ".join(map(str, state)) if isinstance(state, dict) else type(state).__name__
-        raise Trouble(
-            f"--weights {path} holds no weights by name, but {names[:200]}: save the network's "
-            "state_dict alone"
-        )
-    own = network.state_dict()
-    fitting = {
-        name: value
-        for name, value in state.items()
-        if name in own and own[name].shape == value.shape
-    }
-    if not fitting:
-        raise Trouble(f"--weights {path} fits no layer of this network")
-    network.load_state_dict(fitting, strict=False)
-
-
-def _state_of(path: Path) -> object:
-    """What a file of weights holds. Nothing but tensors and plain values is unpickled."""
-    from pickle import UnpicklingError
-
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from stages.model.foreign import kind_of
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise Trouble(f"--weights {path} cannot be read: {error.strerror or error}") from error
-    except UnpicklingError as error:
-        raise Trouble(
-            f"--weights {path} cannot be read: it is {kind_of(path)} with more than tensors in it, "
-            "which could run code; save the network's state_dict alone"
-        ) from error
-    except (EOFError, SafetensorError, RuntimeError, ValueError) as error:
-        raise Trouble(
-            f"--weights {path} cannot be read: it is {kind_of(path)}, or it is damaged; give a "
-            ".safetensors, or a .pth that holds a state_dict"
-        ) from error
-
-
-def _replace_head(network: nn.Module, hidden: int, labels: int) -> None:
-    """Replace the last layer by one for our labels; with `hidden`, replace all linear ones."""
-    layers = [
-        (name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)
-    ]
-    if not layers:  # squeezenet ends in a 1×1 convolution
-        name, last = [
-            (name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)
-        ][-1]
-        height, width = last.kernel_size
-        _set(network, name, nn.Conv2d(last.in_channels, labels, (height, width)))
-        return
-    if hidden:
-        top = layers[-1][0].split(".")[0]
-        inputs = next(layer.in_features for name, layer in layers if name.split(".")[0] == top)
-        before = takewhile(lambda layer: not isinstance(layer, nn.Linear), _chain(network, top))
-        kept = [layer for layer in before if not isinstance(layer, nn.Dropout)]
-        head = (nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(0.2), nn.Linear(hidden, labels))
-        _set(network, top, nn.Sequential(*kept, *head))
-        return
-    name, layer = layers[-1]
-    _set(network, name, nn.Linear(layer.in_features, labels))
-
-
-def _chain(network: nn.Module, name: str) -> list[nn.Module]:
-    """The layers of a part, one after the other."""
-    part = network.get_submodule(name)
-    return list(part.children()) if isinstance(part, nn.Sequential) else [part]
-
-
-def head_of(network: nn.Module, recipe: Recipe) -> nn.Module:
-    """The layers that are new: all of a head with hidden units, else the last linear layer."""
-    names = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
-    if not names:
-        return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)][-1]
-    return network.get_submodule(names[-1].split(".")[0] if recipe.head_hidden else names[-1])
-
-
-def freeze(network: nn.Module, recipe: Recipe, frozen: bool) -> bool:
-    """Freeze all layers but the head, or thaw them; returns `frozen`."""
-    network.requires_grad_(not frozen)
-    head_of(network, recipe).requires_grad_(True)
-    return frozen
-
-
-def train_mode(network: nn.Module) -> None:
-    """Training mode, but batch norm whose weights are frozen keeps its statistics."""
-    network.train()
-    for module in network.modules():
-        learns = any(parameter.requires_grad for parameter in module.parameters(recurse=False))
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not learns:
-            module.eval()
-
-
-def _set(network: nn.Module, name: str, layer: nn.Module) -> None:
-    parent, _, last = name.rpartition(".")
-    setattr(network.get_submodule(parent), last, layer)

@@ -24,8 +24,8 @@ from stages.training.augment import apply
 from stages.training.augmentation import draw
 from stages.training.data import Crops
 from stages.training.figures import DOTS, confusion_figure, curves
-from stages.training.loop import Numbers, State
 from stages.training.recipes import Recipe
+from stages.training.state import Numbers, State
 
 STATE_SECONDS = 5.0  # between two times that the whole state is written
 SCALARS = ("data/trainloss", "data/trainacc", "data/valloss", "data/valacc", "lr")

@@ -18,9 +18,10 @@ from torch.nn import functional as F
 
 from stages.commands.train import several
 from stages.training.distributed import World, joined, share_batch_norm
-from stages.training.loop import NO_RECORD, fit
+from stages.training.loop import fit
 from stages.training.models import build
 from stages.training.recipes import Recipe
+from stages.training.state import NO_RECORD
 
 TRAIN, VAL = {"none": 23, "openmouth": 18}, {"none": 7, "openmouth": 6}
 SEED = 1

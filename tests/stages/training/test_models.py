@@ -15,8 +15,9 @@ from torch import nn
 from torchvision import models as torchvision_models
 
 from pipeline.trouble import Trouble, Usage
+from stages.training.heads import head_of
 from stages.training.loop import fit
-from stages.training.models import build, committee, head_of, resnet9, simpleconv3
+from stages.training.models import build, committee, resnet9, simpleconv3
 from stages.training.recipes import RECIPES, Recipe
 
 CPU = torch.device("cpu")

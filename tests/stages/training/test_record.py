@@ -20,8 +20,9 @@ from tensorboard.backend.event_processing import (  # type: ignore[import-untype
 from torch import nn
 
 from stages.training import record
-from stages.training.loop import Numbers, State, fit
+from stages.training.loop import fit
 from stages.training.recipes import Recipe
+from stages.training.state import Numbers, State
 
 EPOCHS = 16
 LONG = ("--epochs", str(EPOCHS), "--batch", "16", "--name", "long")

@@ -1,0 +1,59 @@
+"""What changes during training, and who keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from stages.training.data import Crops
+from stages.training.recipes import Recipe
+
+Numbers = dict[str, Any]
+"""What is known of an epoch: its number, losses and accuracies, learning rate and seconds."""
+
+
+@dataclass
+class State:
+    """All that changes during training; `epoch` counts the finished ones."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    rng: torch.Generator
+    epoch: int = 0
+    best: Numbers = field(default_factory=dict)
+
+
+class Record(Protocol):
+    """Keeps what a training run leaves behind."""
+
+    shows_progress: bool
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the user wants the run to end after this epoch."""
+        ...
+
+    def start(self, state: State, train: Crops, recipe: Recipe) -> None:
+        """Bring the state to where an interrupted run was, if there is one to go on from."""
+        ...
+
+    def epoch(self, state: State, numbers: Numbers, better: bool) -> None:
+        """Keep an epoch; `better`: no earlier one of this run was as good on validation."""
+        ...
+
+
+class NoRecord:
+    """Keeps nothing."""
+
+    shows_progress = False
+    stop_requested = False
+
+    def start(self, state: State, train: Crops, recipe: Recipe) -> None: ...
+
+    def epoch(self, state: State, numbers: Numbers, better: bool) -> None: ...
+
+
+NO_RECORD = NoRecord()
