@@ -28,7 +28,7 @@ class Facts(TypedDict, total=False):
     given_split: str  # the split that the makers of the set put it in
 
     # normalize
-    format: str  # of the user's file, by Pillow's name: "JPEG", "PNG", …
+    format: str  # of the user's file: Pillow's name ("JPEG"), or what a file never opened is
     bytes: int  # size of the user's file
     frame: int  # which frame or page of the user's file was taken, from 0; only where not the first
     exif: str  # "unusable": the orientation in it could not be read
