@@ -3,6 +3,9 @@
 const REASONS = {
   no_face: "No face was found. A larger face, seen from the front, works best.",
   mouth_too_small: "The face is too small: its mouth has too few pixels.",
+  implausible_face: "What looks like a face is probably none, or is too covered to be sure.",
+  turned_away: "The face is turned too far aside: look into the camera.",
+  blurred_mouth: "The mouth is too blurred: hold still, or take a sharper picture.",
 };
 const COLOURS = ["#ff4f87", "#00b4d8", "#ffb703", "#52c41a", "#9d6bff", "#ff7043"];
 const LARGEST = 1600; // pixels of the canvas's long side

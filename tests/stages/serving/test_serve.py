@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import time
@@ -17,7 +18,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from conftest import SHARED, Command
+from conftest import ROOT, SHARED, Command
 from PIL import Image as Pillow
 from served import LABELS, Served, portrait_file, serving, small_model
 
@@ -104,6 +105,13 @@ def test_a_picture_without_a_face_has_a_reason(server: Served) -> None:
     (answer,) = content["answers"]
     assert status == 200 and (content["width"], content["height"]) == (400, 300)
     assert answer["reason"] == "no_face" and answer["label"] is None
+
+
+def test_the_page_has_a_sentence_for_each_reason_of_a_picture_that_was_read() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    reasons = re.findall(r"^\| `(\w+)` \| (?:faces|lips) \|", readme, re.MULTILINE)
+    script = (PAGE / "page.js").read_text(encoding="utf-8")
+    assert "no_face" in reasons and all(f"  {reason}: " in script for reason in reasons)
 
 
 def test_health_tells_labels_and_limits(server: Served) -> None:
