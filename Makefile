@@ -57,6 +57,9 @@ report: setup ## one page, processed/report.html: what was kept, dropped and why
 leaks: setup ## copies that cross train/val/test or labels in FOLDER=<any data set>
 	@$(PIPELINE) check "$(FOLDER)" $(FLAGS) $(ARGS)
 
+review: setup ## a page to go through pictures by keys: keep, drop, relabel, set a crop
+	@$(PIPELINE) review $(FLAGS) $(ARGS)
+
 sheet: setup ## contact sheet of the data set, a row for each label
 	@$(PIPELINE) sheet $(FLAGS) $(ARGS)
 

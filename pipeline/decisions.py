@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
+from pipeline import files
 from pipeline.files import short_digest
 from pipeline.sample import Sample
-from pipeline.tables import append_rows, read_rows
+from pipeline.tables import append_rows, csv_text, read_rows
 from pipeline.trouble import Trouble
 
 NAME = "decisions.csv"
@@ -40,13 +41,14 @@ class ByHand(NamedTuple):
         return short_digest(f"{self.decision} {self.label} {self.crop}")
 
 
-def read(path: Path) -> dict[str, ByHand]:
-    """The decisions in force by digest; the last row of a picture counts.
+def read(path: Path, by_key: bool = False) -> dict[str, ByHand]:
+    """The decisions in force by digest, or by key; the last row of a picture counts.
 
     Raises Trouble for a table with other columns, or a row that is no decision.
     """
     rows = read_rows(path)
-    if rows and not {"digest", "decision"} <= set(rows[0]):
+    needed = {"key" if by_key else "digest", "decision"}
+    if rows and not needed <= set(rows[0]):
         raise Trouble(f"{path} needs the columns {', '.join(COLUMNS)}; it has {', '.join(rows[0])}")
     found: dict[str, ByHand] = {}
     for number, row in enumerate(rows[1:], 2):
@@ -54,14 +56,22 @@ def read(path: Path) -> dict[str, ByHand]:
         decision = _decision(cells)
         if decision is None:
             raise Trouble(f"{path}, line {number} is no decision: mend it or delete it")
-        found[decision.digest] = decision
+        found[decision.key if by_key else decision.digest] = decision
     return {digest: decision for digest, decision in found.items() if decision.decision}
 
 
 def append(path: Path, decisions: Iterable[ByHand]) -> None:
     """Add decisions; they are on disk when this returns."""
-    rows = [(*decision[:4], " ".join(map(str, decision.crop or ()))) for decision in decisions]
-    append_rows(path, COLUMNS, rows)
+    append_rows(path, COLUMNS, map(_cells, decisions))
+
+
+def write(path: Path, decisions: Iterable[ByHand]) -> None:
+    """Write a table of decisions."""
+    files.write(path, csv_text(COLUMNS, map(_cells, decisions)))
+
+
+def _cells(decision: ByHand) -> tuple[str, ...]:
+    return (*decision[:4], " ".join(map(str, decision.crop or ())))
 
 
 def applied(sample: Sample, decisions: Mapping[str, ByHand]) -> Sample:
@@ -82,4 +92,4 @@ def _decision(cells: Mapping[str, str]) -> ByHand | None:
         return None
     word, label = cast(Word, cells["decision"]), cells.get("label", "")
     crop = (sides[0], sides[1], sides[2]) if sides else None
-    return ByHand(cells.get("key", ""), cells["digest"], word, label, crop)
+    return ByHand(cells.get("key", ""), cells.get("digest", ""), word, label, crop)

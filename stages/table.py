@@ -18,6 +18,7 @@ from stages.commands.face_models import FetchFaceModels
 from stages.commands.import_set import ImportSet
 from stages.commands.predict import Predict
 from stages.commands.report import Report
+from stages.commands.review import Review
 from stages.commands.sample_data import SampleData
 from stages.commands.serve import Serve
 from stages.commands.sheet import Sheet
@@ -88,6 +89,7 @@ COMMANDS = (
     Command("export", Export),
     Command("serve", Serve),
     Command("report", Report, writes=True),
+    Command("review", Review),
     Command("sheet", Sheet),
     Command("sample-data", SampleData),
     Command("face-models", FetchFaceModels),

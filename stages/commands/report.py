@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.context import Context
     from stages.report.gather import Record, Shown
     from stages.report.judged import JudgedRun
-    from stages.report.suspects import Suspicion
+    from stages.report.suspects import Opinion, Suspicion
 
 SECTIONS = {
     "funnel": "What came in, what came out",
@@ -45,7 +45,7 @@ class Report:
     """Crops that are judged for likely mistakes; of more, as many are drawn evenly."""
 
     def run(self, context: Context) -> int:
-        from stages.report.gather import PAIRS, Record, spread
+        from stages.report.gather import PAIRS, SUSPECTS, Record, spread
         from stages.report.page import render
         from stages.report.reasons import REASONS
 
@@ -53,7 +53,13 @@ class Report:
         funnel, labels = record.funnel(), record.labels()
         if not funnel[0].came_in:
             raise Trouble(f"{context.processed} holds no record yet: run `make split` first")
-        suspicion, suspects = self._suspects(record)
+        suspicion, shown = self._suspects(record)
+        suspects = [_with_doubt(shown[one.place], one) for one in suspicion.suspects[:SUSPECTS]]
+        doubts = {
+            shown[one.place].key: {"confidence": round(one.confidence, 4), "likely": one.likely}
+            for one in suspicion.judged
+        }
+        files.write(context.processed / "suspects.json", json.dumps(doubts))
         run, current = _newest_run(context)
         pairs, groups = record.pairs(), record.groups()
         counts = {f"{stage.name} kept": stage.kept for stage in funnel}
@@ -88,9 +94,9 @@ class Report:
         return 0
 
     def _suspects(self, record: Record) -> tuple[Suspicion, list[Shown]]:
-        """Likely wrong labels, and those of them that the page shows."""
+        """Likely wrong labels, and the pictures that were judged for them."""
         from pipeline.pictures import decode
-        from stages.report.gather import SUSPECTS, spread
+        from stages.report.gather import spread
         from stages.report.suspects import find_suspects
 
         entries = spread(list(record.crops()), self.most)
@@ -98,14 +104,12 @@ class Report:
         crops = [decode(picture.file.read_bytes()) for picture in shown if picture.file]
         groups = [str(facts.get("group", entry.key)) for entry, facts in entries]
         suspicion = find_suspects(crops, [entry.label for entry, _ in entries], groups)
-        pictures = [
-            replace(
-                shown[suspect.place],
-                note=f"{suspect.label}, more like {suspect.likely} ({1 - suspect.confidence:.0%})",
-            )
-            for suspect in suspicion.suspects[:SUSPECTS]
-        ]
-        return suspicion, pictures
+        return suspicion, shown
+
+
+def _with_doubt(picture: Shown, opinion: Opinion) -> Shown:
+    doubt = f"{opinion.label}, more like {opinion.likely} ({1 - opinion.confidence:.0%})"
+    return replace(picture, note=doubt)
 
 
 def _newest_run(context: Context) -> tuple[JudgedRun | None, bool]:

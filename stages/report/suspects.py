@@ -20,8 +20,8 @@ Shares = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Suspect:
-    """A picture whose own label is unlikely; `place` is its place among those judged."""
+class Opinion:
+    """What a model says of a picture's own label; `place` is the picture's place in the input."""
 
     place: int
     label: str
@@ -31,10 +31,13 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Suspicion:
-    """What was found; `left_out` are labels with too few pictures to be judged."""
+    """What was found: the suspects, and the model's opinion of everyone it judged.
 
-    suspects: Sequence[Suspect]
-    judged: int
+    `left_out` are labels with too few pictures to be judged.
+    """
+
+    suspects: Sequence[Opinion]
+    judged: Sequence[Opinion]
     left_out: Sequence[str]
 
 
@@ -52,7 +55,7 @@ def find_suspects(
     left_out = [label for label in counts if label not in known]
     places = [place for place, label in enumerate(labels) if label in known]
     if len(known) < 2:
-        return Suspicion([], 0, sorted(counts))
+        return Suspicion([], [], sorted(counts))
     from cleanlab.filter import find_label_issues
 
     classes = np.array([known.index(labels[place]) for place in places])
@@ -61,16 +64,16 @@ def find_suspects(
     issues = find_label_issues(
         classes, shares, return_indices_ranked_by="self_confidence", n_jobs=1
     )
-    suspects = [
-        Suspect(
-            places[issue],
-            known[classes[issue]],
-            known[int(shares[issue].argmax())],
-            float(shares[issue, classes[issue]]),
+    judged = [
+        Opinion(
+            place,
+            known[classes[row]],
+            known[int(shares[row].argmax())],
+            float(shares[row, classes[row]]),
         )
-        for issue in issues
+        for row, place in enumerate(places)
     ]
-    return Suspicion(suspects, len(places), left_out)
+    return Suspicion([judged[row] for row in issues], judged, left_out)
 
 
 def _small(crop: Image) -> NDArray[np.uint8]:

@@ -48,6 +48,11 @@ def server(service: PredictionService, loopback: bool) -> uvicorn.Server:
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)],
         exception_handlers={Refused: _refused, HTTPException: _no_such, Exception: _failed},
     )
+    return http_server(app)
+
+
+def http_server(app: Starlette) -> uvicorn.Server:
+    """An application behind HTTP with the security headers, not yet running."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
