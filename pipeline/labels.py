@@ -64,6 +64,8 @@ def splits_among(keys: Iterable[str]) -> dict[str, str]:
 def require_clear(keys: Iterable[str], root: Path) -> None:
     """Raises Usage where a first folder may be a split or a label, where two folders mean one
     split, and where two labels look the same. `root` is named in the message.
+
+    A test folder beside labels is clear where it holds nothing but these labels.
     """
     keys = list(keys)
     splits = splits_among(keys)
@@ -75,7 +77,9 @@ def require_clear(keys: Iterable[str], root: Path) -> None:
                 "rename what is a label"
             )
     others = {key.partition("/")[0] for key in keys if "/" in key} - splits.keys()
-    if splits and others:
+    tested = {label_of(key) for key in keys if split_named(key.partition("/")[0]) == "test"}
+    only_test = set(splits.values()) == {"test"} and tested <= others
+    if splits and others and not only_test:
         raise Usage(
             f"{root} has the folders {_some(splits)}, which mean a split, beside {_some(others)}: "
             "move every label into the splits, or rename what is a label"

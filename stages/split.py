@@ -11,11 +11,12 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from pipeline.files import digest, output_name
-from pipeline.labels import split_of
 from pipeline.sample import Decision, Sample
 from pipeline.tables import csv_text
 from stages.partition.draw import Draw, Group
+from stages.partition.given import given_sides
 from stages.partition.groups import compiled, group_of, read_table, together
+from stages.partition.remarks import group_remarks
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 SIDES = frozenset(("val", "test"))  # beside train
@@ -61,12 +62,11 @@ class Split:
         the first key of the group.
 
         `earlier` are the sides of earlier runs by key. Pictures that came as val or test stay
-        there, unless a picture of their group lies elsewhere: then the group goes to train. All
-        others are drawn; those that came as train only for a side that no picture came with.
+        there, with all of their group; a group that came in several of the three goes to train.
+        All others are drawn; those that came as train only for a side that no picture came with.
         """
-        table = read_table(self.groups) if self.groups else {}
-        members = together(samples, self.group_by, table)
-        given = set(map(_given_side, samples))
+        members = self._members(samples)
+        given = given_sides(samples)
         groups = [self._group(pictures, earlier, SIDES - given) for pictures in members]
         for side, share, least in (("val", self.val, 2), ("test", self.test, 3)):
             able = [group for group in groups if side in group.may]
@@ -80,17 +80,30 @@ class Split:
                 grouped = sample.with_facts(group=pictures[0].key) if pictures[1:] else sample
                 yield Decision(grouped, within=group.side)
 
+    def _members(self, samples: Sequence[Sample]) -> list[list[Sample]]:
+        """The samples in groups. Pictures that only look alike are no group where they came in
+        several of the folders train, val and test: what the user said of them is stronger.
+        """
+        table = read_table(self.groups) if self.groups else {}
+        members: list[list[Sample]] = []
+        for pictures in together(samples, self.group_by, table):
+            if len(given_sides(pictures)) > 1:
+                members += together(pictures, self.group_by, table, near=False)
+            else:
+                members.append(pictures)
+        return members
+
     def _group(
         self, pictures: Sequence[Sample], earlier: Mapping[str, str], lacking: frozenset[str]
     ) -> Group:
         """The group of some pictures where it lies before the draw. `lacking` are the sides that
         no picture came with; pictures that came as train are drawn for those alone.
         """
-        given = set(map(_given_side, pictures))
+        given = given_sides(pictures)
         counts = Counter(sample.label for sample in pictures)
         if given & SIDES:
             return Group(counts, given.pop() if len(given) == 1 else "train")
-        may = SIDES if given == {""} else lacking
+        may = lacking if given else SIDES
         # The lot depends on the first key alone, so that other pictures do not change it.
         lot = digest(f"{self.seed} {pictures[0].key}".encode())
         before = {earlier[sample.key] for sample in pictures if sample.key in earlier}
@@ -114,23 +127,9 @@ class Split:
 
     def remarks(self, decisions: Sequence[Decision]) -> list[str]:
         """Lines for a person: what the groups did, and settings that found no picture."""
-        groups = Counter(decision.sample.facts.get("group", "") for decision in decisions)
-        sizes = sorted(size for name, size in groups.items() if name and size > 1)
-        lines = [_stay_together(sizes)] if sizes else []
-        moved = sum(
-            _given_side(decision.sample) not in ("", "train", decision.within)
-            for decision in decisions
-        )
-        if moved:
-            lines.append(
-                f"{moved:,} pictures that came as val or test went to train: others of their "
-                "groups lie elsewhere"
-            )
-        return lines + self._idle_settings([decision.sample.key for decision in decisions])
-
-    def _idle_settings(self, keys: Sequence[str]) -> list[str]:
-        """Lines on settings that group no picture at all."""
-        expression, lines = compiled(self.group_by), []
+        lines = group_remarks(decisions)
+        keys = [decision.sample.key for decision in decisions]
+        expression = compiled(self.group_by)
         if keys and expression and not any(group_of(key, expression) for key in keys):
             lines.append(
                 f"--group-by {self.group_by!r} finds nothing in any path, such as {keys[0]}"
@@ -138,19 +137,6 @@ class Split:
         if keys and self.groups and read_table(self.groups).keys().isdisjoint(keys):
             lines.append(f"--groups {self.groups} has no picture's key, such as {keys[0]}")
         return lines
-
-
-def _stay_together(sizes: Sequence[int]) -> str:
-    """A sentence on groups of these sizes, the smallest first."""
-    span = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
-    if len(sizes) == 1:
-        return f"1 group of {span} pictures stays on one side"
-    return f"{len(sizes):,} groups of {span} pictures stay on one side each"
-
-
-def _given_side(sample: Sample) -> str:
-    """The split that a picture came with, by its folder or by sources.csv; "" for none."""
-    return split_of(sample.key) or str(sample.facts.get("given_split", ""))
 
 
 def _part(count: int, share: float, least: int) -> int:

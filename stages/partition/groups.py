@@ -56,19 +56,19 @@ def read_table(path: Path) -> dict[str, str]:
 
 
 def together(
-    samples: Sequence[Sample], group_by: str, table: Mapping[str, str]
+    samples: Sequence[Sample], group_by: str, table: Mapping[str, str], near: bool = True
 ) -> list[list[Sample]]:
     """The samples in groups, sorted by key; a picture that belongs to no other is alone.
 
-    Pictures belong together that share the fact `group` (near pictures) or `given_group` (from
-    sources.csv), what `group_by` finds in their keys, or a group of the table. Groups that share a
-    picture are one.
+    Pictures belong together that share the fact `given_group` (from sources.csv), what `group_by`
+    finds in their keys, a group of the table, or, where `near` says so, the fact `group` (pictures
+    that look alike). Groups that share a picture are one.
     """
     expression = compiled(group_by)
     names = _Names()
     for sample in samples:
         shared = (
-            ("group", sample.facts.get("group", "")),
+            ("group", sample.facts.get("group", "") if near else ""),
             ("given_group", sample.facts.get("given_group", "")),
             ("path", group_of(sample.key, expression)),
             ("table", table.get(sample.key, "")),

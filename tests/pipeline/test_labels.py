@@ -72,6 +72,13 @@ def test_a_split_beside_a_label_is_refused() -> None:
     assert "train, valid" in message and "beside none, smile" in message
 
 
+def test_a_test_folder_beside_labels_is_clear_where_it_holds_those_labels() -> None:
+    labels.require_clear(["none/1.jpg", "smile/2.jpg", "Testing/smile/3.jpg"], Path())
+    assert "beside" in refusal("none/1.jpg", "smile/2.jpg", "test/frown/3.jpg")
+    assert "beside" in refusal("none/1.jpg", "smile/2.jpg", "test/3.jpg")
+    assert "beside" in refusal("none/1.jpg", "smile/2.jpg", "test/smile/3.jpg", "val/none/4.jpg")
+
+
 def test_a_divided_set_and_one_that_is_not_are_clear() -> None:
     labels.require_clear(["train/a/1.jpg", "valid/b/2.jpg", "Test/a/3.jpg", "notes.txt"], Path())
     labels.require_clear(["a/1.jpg", "b/x/2.jpg", "notes.txt"], Path())

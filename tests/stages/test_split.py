@@ -295,8 +295,34 @@ def test_a_group_in_given_train_and_val_goes_to_train() -> None:
     }
     assert split.remarks(list(split(samples))) == [
         "6 groups of 2 pictures stay on one side each",
-        "6 pictures that came as val or test went to train: others of their groups lie elsewhere",
+        "6 pictures that came as val or test went to train, because others of the same groups "
+        "came elsewhere",
     ]
+
+
+def test_pictures_that_only_look_alike_stay_in_the_folders_they_came_in() -> None:
+    samples = [
+        picture("train/smile/1.jpg", group="g"),
+        picture("val/smile/2.jpg", group="g"),
+        picture("test/smile/3.jpg", group="g"),
+        picture("val/smile/4.jpg", group="h"),
+        picture("val/smile/5.jpg", group="h"),
+    ]
+    decisions = list(Split()(samples))
+    assert all(one.sample.key.startswith(f"{one.within}/") for one in decisions)
+    assert Split().remarks(decisions) == [
+        "1 group of 2 pictures stays on one side",
+        "1 group of pictures that look alike came in several of the folders train, val and test, "
+        "and stay so; `check` lists the pictures",
+    ]
+
+
+def test_a_picture_like_one_of_a_given_test_goes_there_and_never_to_train() -> None:
+    samples = [*pictures("smile", 20), picture("test/smile/x.jpg", group="g")]
+    samples[3] = replace(samples[3], facts={"group": "g"})
+    where = placed(samples)
+    assert where[samples[3].key] == where["test/smile/x.jpg"] == "test"
+    assert Counter(where.values()) == {"train": 18, "val": 1, "test": 2}
 
 
 def test_settings_that_group_nothing_are_told(tmp_path: Path) -> None:
