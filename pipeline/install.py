@@ -22,6 +22,8 @@ from pipeline.pip_progress import PipProgress, duration
 ROOT = Path(__file__).parent.parent
 LOG = Path(sys.prefix) / "setup.log"
 COMPILED, WHEEL = "dlib", "dlib-bin"
+HASHES = ("--require-hashes", "-r", "pipeline/dlib-bin.txt")
+CHECKED_WHEEL = (*HASHES, "--no-deps", "--only-binary=:all:")
 NO_COMPILER = "dlib has to be compiled, and {} is missing: apt-get install g++ python3-dev"
 
 
@@ -34,7 +36,7 @@ def main() -> int:
     LOG.unlink(missing_ok=True)
     started = time.monotonic()
     try:
-        pip("install", "--upgrade", "pip>=25")
+        pip("install", "pip>=25")
         install_dlib(options.dlib)
         wanted = requirements(options.dlib, options.extras)
         raw = "--progress-bar=raw"
@@ -56,19 +58,28 @@ def install_dlib(kind: str) -> None:
     The wheel's hash is checked. Where there is no wheel, and for `source`, dlib is compiled later,
     with the other packages. Raises RuntimeError where no compiler is found for that.
     """
-    wheel = ("--require-hashes", "--no-deps", "--only-binary=:all:", "-r", "pipeline/dlib-bin.txt")
     if kind == "wheel":
-        pip("install", *wheel)  # does nothing where the marker says that there is none
+        install_wheel()
     if is_installed(WHEEL) and (kind == "source" or is_installed(COMPILED)):
         pip("uninstall", "--yes", COMPILED, WHEEL)
         if kind == "wheel":
-            pip("install", *wheel)
+            install_wheel()
     if not is_installed(WHEEL) and not is_installed(COMPILED):
         if not any(shutil.which(name) for name in ("c++", "g++", "clang++")):
             raise RuntimeError(NO_COMPILER.format("a C++ compiler"))
         if not Path(sysconfig.get_path("include"), "Python.h").exists():
             raise RuntimeError(NO_COMPILER.format("Python's header (Python.h)"))
         print("setup: dlib is compiled on this machine, which takes 6 to 15 minutes, once")
+
+
+def install_wheel() -> None:
+    """Does nothing where the marker in dlib-bin.txt says that there is no wheel."""
+    try:
+        pip("install", *CHECKED_WHEEL)
+    except RuntimeError as error:
+        if "find a version" not in str(error):
+            raise
+        raise RuntimeError(f"{error}. To compile dlib instead: make setup DLIB=source") from error
 
 
 def is_installed(name: str) -> bool:

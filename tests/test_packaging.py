@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.tags import sys_tags
 from served import LABELS, portrait_file, serving, small_model
 
 from pipeline import install
@@ -66,6 +68,23 @@ def test_every_machine_gets_one_dlib_and_never_both(
 
     assert is_asked_for("dlib-bin") == has_wheel
     assert is_asked_for("dlib") == is_asked_for("cmake") == (not has_wheel)
+
+
+def test_a_wheel_of_another_content_is_refused(tmp_path: Path) -> None:
+    marker = Requirement(requirement("dlib-bin")).marker
+    if marker is None or not marker.evaluate():
+        pytest.skip("there is no wheel for this machine")
+    name = f"dlib_bin-20.0.1.post1-{next(sys_tags())}.whl"
+    with zipfile.ZipFile(tmp_path / name, "w") as wheel:
+        wheel.writestr("dlib_bin-20.0.1.post1.dist-info/METADATA", "Name: dlib-bin\n")
+    words = ("--no-index", "--find-links", tmp_path, "--target", tmp_path / "site")
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", *install.CHECKED_WHEEL, *map(str, words)],
+        cwd=ROOT, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "DO NOT MATCH THE HASHES" in done.stderr
+    assert not (tmp_path / "site").exists()
 
 
 def test_dlib_from_source_replaces_the_wheel_and_brings_cmake() -> None:
