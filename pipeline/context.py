@@ -18,7 +18,7 @@ from pipeline.trouble import Usage
 
 @dataclass(frozen=True)
 class Context:
-    """One command's surroundings; `steps` are the picture stages of the region, in order."""
+    """One command's surroundings. `steps` are the stages that its settings ask for, in order."""
 
     settings: Settings
     steps: Sequence[Step]

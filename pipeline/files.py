@@ -1,4 +1,4 @@
-"""Files: name what is made of them, write whole or not at all."""
+"""Files: output names, digests, writing whole or not at all, and the lock on a folder."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from pipeline.trouble import Trouble
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-HALF = ".new-"  # what the names of half-written files begin with
+HALF = ".new-"  # names of half-written files begin with it
 
 
 def shown(text: str, but: str = "\n") -> str:
-    r"""Safe for a terminal or a log: what is no printable character (`but` these) is spelled out.
+    r"""Text that is safe for a terminal or a log: unprintable characters are spelled out.
+
+    Those in `but` stay as they are.
 
     >>> shown("a\x1b[2J.jpg")
     'a\\x1b[2J.jpg'
     """
     return "".join(
-        one if one.isprintable() or one in but else one.encode("unicode_escape").decode()
-        for one in text
+        letter
+        if letter.isprintable() or letter in but
+        else letter.encode("unicode_escape").decode()
+        for letter in text
     )
 
 
+@lru_cache(maxsize=1024)  # a picture asks for it in each stage
 def output_name(key: str) -> str:
-    """Readable, uniform, unique, stable: slug of the stem, then eight digits of the key's digest.
+    """File name of an output: a slug of the key's stem, then eight digits of the key's digest.
 
     >>> output_name("smile/Müller, Jörg.v2.PNG")
     'muller-jorg-v2-b8cf431f.jpg'
@@ -43,13 +49,13 @@ def output_name(key: str) -> str:
 
 
 def slug(text: str) -> str:
-    """At most 60 plain letters, digits and hyphens that tell a person what it was."""
+    """At most 60 small letters, digits and hyphens by which a person knows the text again."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "picture"
 
 
 def short_digest(key: str) -> str:
-    """Eight hex digits that tell nearly all keys apart."""
+    """Eight hex digits. Two keys seldom have the same."""
     return digest(os.fsencode(key))[:8]
 
 
@@ -59,11 +65,14 @@ def digest(data: bytes) -> str:
 
 
 def write(path: Path, data: bytes | str) -> None:
-    """Write beside, then rename: a reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write to a file beside, then rename it: no reader ever sees half a file.
+
+    Makes the folder where there is none.
+    """
     beside = _beside(path)
+    whole = data.encode() if isinstance(data, str) else data
     try:
-        beside.write_bytes(data.encode() if isinstance(data, str) else data)
+        _with_folder(path, lambda: beside.write_bytes(whole))
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
@@ -71,17 +80,19 @@ def write(path: Path, data: bytes | str) -> None:
 
 
 def link(source: Path, path: Path) -> None:
-    """Give a file inside the processed folder a second name; a copy where links cannot be had."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Give a file inside the processed folder a second name, or copy it where links are refused.
+
+    Makes the folder where there is none.
+    """
     try:
         try:
-            os.link(source, path)
+            _with_folder(path, lambda: os.link(source, path))
         except FileExistsError:
             beside = _beside(path)
             beside.unlink(missing_ok=True)
             os.link(source, beside)
             beside.replace(path)
-            beside.unlink(missing_ok=True)  # still there where both names were one file already
+            beside.unlink(missing_ok=True)  # it stays where both names are one file already
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS):
             raise
@@ -103,8 +114,17 @@ def remove(root: Path, folder: str, paths: Iterable[str]) -> None:
 
 
 def is_full(error: Exception) -> bool:
-    """Whether this is the disk's refusal to take any more."""
+    """Whether the disk takes no more: it is full, over its quota or read-only."""
     return isinstance(error, OSError) and error.errno in NO_ROOM
+
+
+def _with_folder(path: Path, make: Callable[[], object]) -> None:
+    """Make a file. Its folder is made only where that fails, which saves a call a file."""
+    try:
+        make()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make()
 
 
 def _beside(path: Path) -> Path:
@@ -113,9 +133,9 @@ def _beside(path: Path) -> Path:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Keep a folder to one process; raises Trouble, which says who has it or why not.
+    """Keep a folder to this process. Raises Trouble, which says which process has it.
 
-    Where that process ends in Trouble, what its workers had half written is removed.
+    If the work in here ends in Trouble, half-written files of its workers are removed.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -143,7 +163,7 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 def pictures_in(root: Path, folder: str) -> set[str]:
-    """Paths of all pictures (and half-written files) in a folder below `root`, relative to it."""
+    """Paths of all pictures and half-written files in a folder below `root`, relative to `root`."""
     found: set[str] = set()
     skip = len(str(root)) + 1
     for path, _, names in os.walk(root / folder):
@@ -155,7 +175,7 @@ def pictures_in(root: Path, folder: str) -> set[str]:
 
 
 def identity(path: Path) -> str:
-    """Tells files apart without reading all of a large one: size, first and last 64 KiB."""
+    """A digest of a file's size, first and last 64 KiB: tells files apart and is quick."""
     with open(path, "rb") as file:
         head = file.read(65536)
         size = file.seek(0, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""The record: one row for each stage and picture, in SQLite. Only the parent process writes it."""
+"""The ledger: one row for each stage and picture, in SQLite. Only the parent process writes it."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def stamp(content: str, facts: str) -> str:
-    """Names what a stage hands on: the output's bytes and everything known of the picture."""
+    """A digest of what a stage hands on: the digest of the output's bytes, and the facts."""
     return digest(f"{content} {facts}".encode())
 
 
 def as_json(value: Any) -> str:
-    """The one way facts are written. Raises TypeError for what JSON cannot hold."""
+    """JSON that is the same for the same facts. Raises TypeError for what JSON cannot hold."""
     return _JSON.encode(value)
 
 
@@ -71,18 +71,18 @@ class Entry(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Between what is wanted and what is done."""
+    """Difference between a stage's rows and its input."""
 
-    stale: dict[str, str]  # key → stamp of what is wanted, in order of key
-    remade: set[str]  # those of `stale` that only other settings made so
-    gone: set[str]  # done, but no longer wanted
+    stale: dict[str, str]  # to be done: stamp of the input by key, in order of key
+    remade: set[str]  # keys in `stale` that were done with other settings
+    gone: set[str]  # keys that are done, but are in the input no more
 
 
 class Ledger:
     """The rows of one processed folder. Use as a context manager."""
 
     def __init__(self, path: Path | None) -> None:
-        """Open or create the file (None: an empty record in memory).
+        """Open or create the file (None: an empty ledger in memory).
 
         Raises Trouble where it is damaged or from a newer version.
         """
@@ -122,20 +122,23 @@ class Ledger:
         )
 
     def see(self, stamps: Iterable[tuple[str, str]]) -> None:
-        """Take note of the keys and stamps of the user's files, for as long as this is open."""
+        """Take note of the keys and stamps of the raw files, until the ledger is closed."""
         with self._connection:
             self._connection.execute("DELETE FROM temp.seen")
             self._connection.executemany("INSERT INTO temp.seen VALUES (?, ?)", stamps)
 
     def decide(self, marks: Mapping[str, str]) -> None:
-        """Take note of decisions by content: they count as part of those pictures' stamps."""
+        """Take note of a person's decisions by content. They become part of the stamps."""
         with self._connection:
             self._connection.execute("DELETE FROM temp.decided")
             self._connection.executemany("INSERT INTO temp.decided VALUES (?, ?)", marks.items())
         self._wanted = DECIDED if marks else WANTED
 
     def compare(self, stage: str, fingerprint: str, source: str | None) -> Difference:
-        """What a stage's rows lack of what another kept (None: of the files that were seen)."""
+        """Difference between a stage's rows and its input.
+
+        The input is another stage's kept rows (None: the raw files that `see` was told of).
+        """
         names = {"stage": stage, "fingerprint": fingerprint, "input": source}
         stale: dict[str, str] = {}
         remade: set[str] = set()
@@ -166,7 +169,7 @@ class Ledger:
         return {key for (key,) in rows}
 
     def outputs(self, stage: str) -> dict[str, str]:
-        """Keys of a stage's kept pictures by output."""
+        """Keys of a stage's kept pictures, by their outputs."""
         rows = self._connection.execute(
             "SELECT output, key FROM outcome WHERE stage = ? AND verdict = 'kept'", (stage,)
         )
@@ -180,8 +183,9 @@ class Ledger:
     def samples(
         self, stage: str, root: Path, only: Container[str] | None = None
     ) -> Iterator[Sample]:
-        """The pictures a stage kept (`only` those of some keys), in order of key, as the next
-        stage takes them.
+        """The pictures that a stage kept, in order of key, as the next stage takes them.
+
+        `only` limits them to some keys. `root` is the processed folder.
         """
         with closing(self._connection.cursor()) as cursor:
             cursor.execute(
@@ -203,7 +207,7 @@ class Ledger:
         yield from map(Entry._make, rows)
 
     def forget(self, stage: str, keys: Iterable[str]) -> None:
-        """Drop rows before their files change, so that no row outlives its file."""
+        """Delete rows. This comes before their files change, so that no row outlives its file."""
         with self._connection:
             self._connection.executemany(
                 "DELETE FROM outcome WHERE stage = ? AND key = ?", ((stage, key) for key in keys)
@@ -229,10 +233,10 @@ class Ledger:
         """
         rows = (
             (
-                *(stage, o.key, o.label, o.verdict, o.fingerprint, o.source, o.reason),
-                *(o.facts, o.output, o.digest, o.stamp, o.detail),
+                *(stage, row.key, row.label, row.verdict, row.fingerprint, row.source),
+                *(row.reason, row.facts, row.output, row.digest, row.stamp, row.detail),
             )
-            for o in outcomes
+            for row in outcomes
         )
         with self._connection:
             self._connection.executemany(
@@ -244,7 +248,7 @@ class Ledger:
             )
 
     def made_with(self, stage: str) -> dict[str, Any]:
-        """The settings a stage was last brought up to date with; empty where it never was."""
+        """The settings with which a stage was last brought up to date; empty where it never was."""
         row = self._connection.execute(
             "SELECT settings FROM made_with WHERE stage = ?", (stage,)
         ).fetchone()
@@ -257,18 +261,20 @@ class Ledger:
             )
 
     def counts(self, stage: str) -> tuple[int, dict[str, int], int]:
-        """Of one stage: pictures kept, rejected by reason, errors."""
+        """Counts of one stage: kept, rejected by reason, errors."""
         tally: Counter[tuple[str, str]] = Counter()
         for verdict, reason, count in self._connection.execute(
             "SELECT verdict, reason, COUNT(*) FROM outcome WHERE stage = ? GROUP BY 1, 2", (stage,)
         ):
             tally[verdict, reason] = count
-        rejected = {reason: n for (verdict, reason), n in tally.items() if verdict == "rejected"}
-        errors = sum(n for (verdict, _), n in tally.items() if verdict == "error")
+        rejected = {
+            reason: count for (verdict, reason), count in tally.items() if verdict == "rejected"
+        }
+        errors = sum(count for (verdict, _), count in tally.items() if verdict == "error")
         return tally["kept", ""], dict(sorted(rejected.items())), errors
 
     def fingerprint(self, stage: str) -> str:
-        """Names what a stage hands on as a whole: every kept picture, its place and its bytes."""
+        """A digest of all that a stage hands on: the place and bytes of every kept picture."""
         rows = self._connection.execute(
             "SELECT output, digest FROM outcome WHERE stage = ? AND verdict = 'kept' ORDER BY key",
             (stage,),

@@ -1,4 +1,4 @@
-"""What a step has to do: wanted − done. Reads names, times and rows, but no picture."""
+"""What a step has to do: wanted − done. This reads names, times and rows, but no picture."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from pipeline.trouble import Usage
 
 @dataclass(frozen=True)
 class Plan:
-    """What one step has to do; `stray` are paths that no row owns, or none for long."""
+    """What one step has to do."""
 
-    fingerprint: str  # what the step's rows are to carry
-    stale: dict[str, str]  # to be done: key → stamp of what is wanted, in order of key
-    remade: set[str]  # those of `stale` that only other settings made so
-    gone: set[str]  # done, but no longer wanted
-    stray: set[str]
+    fingerprint: str  # the step's own, for its new rows
+    stale: dict[str, str]  # to be done: stamp of the input by key, in order of key
+    remade: set[str]  # keys in `stale` that were done with other settings
+    gone: set[str]  # keys that are done, but are in the input no more
+    stray: set[str]  # files to delete: no row owns them, or their row is about to be redone
 
     def without(self, keys: Container[str]) -> Plan:
-        """The plan, less the work on some keys."""
-        return replace(self, stale={k: s for k, s in self.stale.items() if k not in keys})
+        """The plan without the work on some keys."""
+        stale = {key: stamp for key, stamp in self.stale.items() if key not in keys}
+        return replace(self, stale=stale)
 
     @property
     def empty(self) -> bool:
@@ -35,7 +36,7 @@ class Plan:
 
 
 class Planner:
-    """Compares the raw folder, the processed one and the ledger."""
+    """Compares the raw folder, the processed folder and the ledger."""
 
     def __init__(
         self, raw: Path, processed: Path, ledger: Ledger, follow_links: bool = False
@@ -50,7 +51,7 @@ class Planner:
         self._found: dict[str, Found] = {}
 
     def plan(self, step: Step) -> Plan:
-        """Compare what is wanted with what is done."""
+        """Compare a step's input with its rows and its folder."""
         fingerprint = step.fingerprint()
         if step.input is None:
             self._raw_files()
@@ -68,17 +69,17 @@ class Planner:
         return Plan(fingerprint, stale, remade, gone, stray & present)
 
     def count(self, step: Step) -> int:
-        """How many pictures a step takes."""
+        """Number of pictures in a step's input."""
         return len(self._raw_files()) if step.input is None else self._ledger.counts(step.input)[0]
 
     def sources(self, step: Step) -> dict[str, str]:
-        """What a step takes: stamps by key."""
+        """A step's input: stamps by key."""
         if step.input is not None:
             return self._ledger.kept(step.input)
         return {key: found.stamp for key, found in self._raw_files().items()}
 
     def samples(self, step: Step, only: Container[str] | None = None) -> Iterator[Sample]:
-        """What a step takes (`only` some keys of it), but for what must not be opened."""
+        """A step's input (`only` some keys of it), without the files that must not be opened."""
         if step.input is not None:
             kept = self._ledger.samples(step.input, self._processed, only)
             return (decisions.applied(sample, self._decisions) for sample in kept)
@@ -89,9 +90,10 @@ class Planner:
         )
 
     def refused(self, step: Step, plan: Plan) -> Iterator[Found]:
-        """Of what is to be done: files that must not be opened."""
+        """Stale files that must not be opened."""
         if step.input is None:
-            yield from (one for key in plan.stale if (one := self._raw_files()[key]).refusal)
+            files_by_key = self._raw_files()
+            yield from (files_by_key[key] for key in plan.stale if files_by_key[key].refusal)
 
     def copies(self, step: Step, plan: Plan) -> set[str]:
         """Keys of stale pictures that are copies of others, where these are the user's files."""
@@ -99,7 +101,7 @@ class Planner:
         return copies(raw[key] for key in plan.stale if key in raw)
 
     def present(self, step: Step) -> set[str]:
-        """Pictures (and half-written files) in the step's folder, relative to the processed one."""
+        """Pictures and half-written files in the step's folder, relative to the processed one."""
         return files.pictures_in(self._processed, step.folder)
 
     def listing(self) -> Listing:

@@ -77,11 +77,11 @@ class Runner:
         """Do what is stale, picture by picture."""
         self._ledger.forget(step.name, plan.stale.keys() | plan.gone)
         files.remove(self._processed, step.folder, plan.stray)
-        later = [one for one in after if not one.whole_set]
+        later = [other for other in after if not other.whole_set]
         works = [Work(step, self._processed, plan.fingerprint)]
-        works += [Work(one, self._processed, one.fingerprint()) for one in later]
+        works += [Work(other, self._processed, other.fingerprint()) for other in later]
         results = self._results(Route(tuple(works)), plan, self._stages(step, plan, after))
-        title = " … ".join([step.name, *(one.name for one in later[-1:])])
+        title = " … ".join([step.name, *(other.name for other in later[-1:])])
         rejected = 0
         with (
             RowBatch(self._ledger) as batch,
@@ -109,9 +109,9 @@ class Runner:
         It stops before the first step that knows it. A copy of another new picture stops before
         the first whole-set step, which is likely to drop it.
         """
-        later = [one for one in after if not one.whole_set]
-        known = [self._ledger.keys(one.name) for one in later]
-        alone = sum(1 for _ in takewhile(lambda one: not one.whole_set, after))
+        later = [other for other in after if not other.whole_set]
+        known = [self._ledger.keys(other.name) for other in later]
+        alone = sum(1 for _ in takewhile(lambda other: not other.whole_set, after))
         copies = self.planner.copies(step, plan) if alone < len(later) else set()
         stages: dict[str, int] = {}
         for key in plan.stale:

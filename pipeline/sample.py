@@ -1,4 +1,4 @@
-"""What flows between stages: a picture with its key, its label and the facts found so far."""
+"""A picture on its way through the stages, what is known of it, and what became of it."""
 
 from __future__ import annotations
 
@@ -67,9 +67,10 @@ class Facts(TypedDict, total=False):
 
 
 class Reject(Exception):
-    """A picture is not wanted: a short fixed word, and the measurement behind it.
+    """Raised by a stage that drops a picture: the reason, and the measurements behind it.
 
-    The word is a row of the table of reasons in README.md.
+    The reason is a fixed word, a row of the table of reasons in README.md. The measurements are
+    recorded with the facts.
     """
 
     def __init__(self, reason: str, **measured: Any) -> None:
@@ -138,7 +139,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a whole-set stage says of one sample: kept (in the folder `within`) or rejected."""
+    """A whole-set stage's verdict on one sample: kept, in the folder `within`, or rejected."""
 
     sample: Sample
     reject: Reject | None = None
@@ -149,9 +150,9 @@ class Decision:
 class Outcome:
     """What became of one picture in one stage: a row of the ledger.
 
-    `source` stamps the input it was made from, `stamp` what it hands on (bytes and facts);
-    `facts` are JSON, as the record has them; `output` is relative to the processed folder; `detail`
-    is the traceback of an error.
+    `source` is the stamp of the input, `stamp` names what the stage hands on (bytes and facts).
+    `facts` are JSON. `output` is relative to the processed folder and `digest` names its bytes.
+    `detail` is the traceback of an error.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""The command that shows, stage by stage, what came in, was kept and was dropped, and why."""
+"""The command that shows the state of each stage and label."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Status:
 
 
 def status(steps: Sequence[Step], planner: Planner, ledger: Ledger) -> list[dict[str, Any]]:
-    """One entry a stage; a stage is up to date when it and all before it have nothing to do."""
+    """One entry for each stage. It is up to date when it and all before it have nothing to do."""
     entries: list[dict[str, Any]] = []
     current = True
     for step in steps:
@@ -58,15 +58,16 @@ def as_json(entries: Sequence[dict[str, Any]], labels: Counts) -> str:
 
 
 def as_table(entries: Sequence[dict[str, Any]]) -> str:
-    """The same for a person: a line a stage, a line a reason."""
+    """The entries for a person: a line for each stage and for each reason."""
     lines = [f"{'stage':<12}{'in':>9}{'kept':>9}{'rejected':>10}{'error':>7}  up to date"]
-    for one in entries:
-        dropped = sum(one["rejected"].values())
+    for entry in entries:
+        rejected = entry["rejected"]
         lines.append(
-            f"{one['name']:<12}{one['in']:>9,}{one['kept']:>9,}{dropped:>10,}{one['error']:>7,}"
-            f"  {'yes' if one['up_to_date'] else 'no'}"
+            f"{entry['name']:<12}{entry['in']:>9,}{entry['kept']:>9,}"
+            f"{sum(rejected.values()):>10,}{entry['error']:>7,}"
+            f"  {'yes' if entry['up_to_date'] else 'no'}"
         )
-        lines += [f"{'':<30}{count:>10,}  {reason}" for reason, count in one["rejected"].items()]
+        lines += [f"{'':<30}{count:>10,}  {reason}" for reason, count in rejected.items()]
     return "\n".join(lines)
 
 

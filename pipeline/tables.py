@@ -8,12 +8,13 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a cell that begins so for one
 
 
 def csv_text(header: Sequence[str] | None, rows: Iterable[Sequence[object]]) -> str:
-    """The text of a CSV file, or (without a header) of more rows for one; a name that a
-    spreadsheet would take for a formula stays a name.
+    """The text of a CSV file, or of more rows for one (no header).
+
+    A cell that a spreadsheet would take for a formula gets an apostrophe in front.
     """
     text = io.StringIO()
     table = csv.writer(text)

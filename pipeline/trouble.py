@@ -1,4 +1,4 @@
-"""What ends a command with one sentence in place of a traceback."""
+"""Exceptions that end a command with one sentence in place of a traceback."""
 
 
 class Trouble(Exception):
@@ -6,4 +6,4 @@ class Trouble(Exception):
 
 
 class Usage(Trouble):
-    """The command was asked for in a way it does not understand. Exit code 2."""
+    """The command was called wrongly. Exit code 2."""

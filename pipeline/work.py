@@ -54,9 +54,9 @@ class Work:
         except Reject as reject:
             return self.rejected(sample, source, reject.reason, reject.measured), None
         output = self.step.output(sample)
-        content = self._put(sample, result, self.processed / output)
-        written = result.at(self.processed / output, content)
-        return self.kept(result, source, output, content), written
+        path = self.processed / output
+        content = self._put(sample, result, path)
+        return self.kept(result, source, output, content), result.at(path, content)
 
     def settled(self, decision: Decision, source: str) -> Outcome:
         """The row for a whole-set stage's decision."""
