@@ -49,6 +49,14 @@ class Facts(TypedDict, total=False):
 
     # lips and face_crop
     landmarks: list[list[int]]  # 68 × [x, y] in pixels, in iBUG 300-W's order (lips only)
+    lips: list[
+        list[int]
+    ]  # 20 × [x, y] in pixels around the lips, in place of landmarks (mesh only)
+    presence: float  # how sure FaceMesh is that it sees a face, 0 to 1 (lips only)
+    agreement: float  # overlap of dlib's and FaceMesh's mouths, 0 to 1 (lips only)
+    yaw: float  # degrees that the face is turned to a side; 0 is straight ahead (lips only)
+    roll: float  # degrees that the head is tilted to a shoulder, clockwise (lips only)
+    sharpness: float  # of the crop, about 1 where it is sharp (lips only)
     crop: list[int]  # box of the square that is cut out; it may reach out of the picture
     padded: float  # share of the square's area that lies outside the picture, 0 to 1
 

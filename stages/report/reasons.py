@@ -29,5 +29,11 @@ REASONS = {
         "the same picture lies under another label, as the keys in of (--prefer LABEL)"
     ),
     "no_face": "the cascade finds none",
-    "mouth_too_small": "narrower than 24 pixels (--min-mouth)",
+    "mouth_too_small": "narrower than 22 pixels (--min-mouth)",
+    "implausible_face": (
+        "FaceMesh sees no face there (--min-presence), or the two landmark models find different"
+        " mouths (--min-agreement)"
+    ),
+    "turned_away": "the face is turned so far to a side that the mouth is seen in profile",
+    "blurred_mouth": ("out of focus: the outline of the lips cannot be seen (--min-sharpness)"),
 }

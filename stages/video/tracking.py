@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from pipeline.sample import Image, Reject
+from pipeline.sample import Facts, Image, Reject
+from stages.face.closeup import Points
 from stages.face.crop import overlap
+from stages.face.landmarks import LIPS
+from stages.face.mouth import Correction
 from stages.predict.chain import Chain, Crop
 
 GIVE_UP = 4  # searches in a row without a face that was there
@@ -21,7 +24,8 @@ class Track:
     """A face that is followed.
 
     `missed` counts the searches in a row that did not find it; `middle` is where the middle of
-    its landmarks was when the box was last moved.
+    its landmarks was when the box was last moved. Once its mouth has been judged, `fault` is why
+    it is not usable ("" where it is), and `correction` makes a glance as good as a full look.
     """
 
     number: int
@@ -29,9 +33,16 @@ class Track:
     detector: str
     missed: int = 0
     middle: Any = None
+    fault: str | None = None
+    correction: Correction = field(default_factory=Correction)
+
+    @property
+    def face(self) -> Facts:
+        """What the chain cuts by."""
+        return {"face": self.box, "detector": self.detector}
 
     def follow(self, points: Any) -> None:
-        """Move the box as far as the landmarks (68×2) moved."""
+        """Move the box as far as the landmarks (N×2) moved."""
         middle = np.mean(points, axis=0)
         if self.middle is not None:
             right, down = np.rint(middle - self.middle).astype(int).tolist()
@@ -59,13 +70,31 @@ class Tracker:
         if self._seen % self._every == 0 or any(track.missed for track in self._tracks):
             self._tracks = list(self._found(image))
         self._seen += 1
-        crops = []
-        for track in self._tracks:
-            crop = self._chain.cut(image, {"face": track.box, "detector": track.detector})
-            if "landmarks" in crop.facts:
-                track.follow(crop.facts["landmarks"])
-            crops.append((track.number, crop))
+        crops = [(track.number, self._crop(image, track)) for track in self._tracks]
         return crops or [(-1, Crop({}, reason="no_face"))]
+
+    def _crop(self, image: Image, track: Track) -> Crop:
+        """The crop of a face: judged in the frame in which it was found, only followed then."""
+        if track.fault:
+            return Crop(track.face, reason=track.fault)
+        if track.fault is None:
+            crop = self._judged(image, track)
+        else:
+            crop = self._chain.cut(image, track.face, track.correction)
+        points = _points(crop)
+        if points is not None:
+            track.follow(points)
+        return crop
+
+    def _judged(self, image: Image, track: Track) -> Crop:
+        """The crop by a full look, which a glance is compared with."""
+        crop = self._chain.cut(image, track.face)
+        track.fault = crop.reason
+        full, glance = _points(crop), _points(self._chain.cut(image, track.face, Correction()))
+        if full is not None and glance is not None:
+            lips = LIPS if len(full) == 68 else slice(None)
+            track.correction = Correction.between(glance[lips], full[lips])
+        return crop
 
     def _found(self, image: Image) -> Iterator[Track]:
         """Faces of this frame.
@@ -92,6 +121,12 @@ class Tracker:
                 track.missed += 1
                 if track.missed < GIVE_UP:
                     yield track
+
+
+def _points(crop: Crop) -> Points | None:
+    """The landmarks (68 × 2) or the lips (20 × 2) of a crop."""
+    points = crop.facts.get("landmarks", crop.facts.get("lips"))
+    return None if points is None else np.array(points, float)
 
 
 class Smooth:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import pickle
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -15,11 +17,14 @@ from pipeline.__main__ import main
 from pipeline.pictures import decode, encode
 from pipeline.sample import Image, Reject, Sample
 from stages.demo.portrait import portrait
-from stages.face.crop import overlap
+from stages.face.closeup import box_of
+from stages.face.crop import overlap, square_around
 from stages.face.landmarks import LIPS, find_landmarks
-from stages.face.model_files import BLAZEFACE, HAAR, installed, load_cascade
+from stages.face.model_files import BLAZEFACE, FACE_MESH, HAAR, installed, load_cascade
+from stages.face.mouth import Correction, Model
 from stages.faces import Faces
 from stages.lips import Lips
+from stages.normalize import Normalize
 
 
 @cache
@@ -214,7 +219,103 @@ def test_a_mouth_of_few_pixels_is_too_small() -> None:
     points = np.array(caught.value.measured["landmarks"])
     assert caught.value.measured["mouth"] == np.ptp(points[48:68, 0]) < 60
     with pytest.raises(Reject, match="mouth_too_small"):
-        lips_of(scaled(256), Lips())
+        lips_of(scaled(220), Lips())
+
+
+def test_what_the_models_say_of_a_face_is_in_the_facts() -> None:
+    facts = lips_of(person(), Lips()).facts
+    assert facts["presence"] > 0.99
+    assert facts["agreement"] > 0.7
+    assert facts["sharpness"] > 0.3
+    assert abs(facts["yaw"]) < 20 and abs(facts["roll"]) < 10
+
+
+@pytest.mark.parametrize("landmarks", ["dlib", "mesh"])
+def test_a_wall_in_a_face_box_is_implausible(landmarks: Model) -> None:
+    wall = np.random.default_rng(0).integers(90, 130, (300, 300, 3), dtype=np.uint8)
+    with pytest.raises(Reject) as caught:
+        Lips(landmarks=landmarks)(sample(wall).with_facts(face=[80, 80, 140, 140]))
+    assert caught.value.reason == "implausible_face"
+    assert caught.value.measured["presence"] < 0.9
+
+
+def test_two_mouths_that_lie_apart_are_implausible() -> None:
+    with pytest.raises(Reject) as caught:
+        lips_of(person(), Lips(min_agreement=0.99))
+    assert caught.value.reason == "implausible_face"
+    assert caught.value.measured["agreement"] < 0.99
+
+
+def test_a_mouth_out_of_focus_is_dropped() -> None:
+    soft = np.asarray(cv2.GaussianBlur(scaled(1000), (0, 0), 14), np.uint8)
+    with pytest.raises(Reject) as caught:
+        Lips(min_presence=0, min_agreement=0)(sample(soft).with_facts(face=FACE_AT_1000))
+    assert caught.value.reason == "blurred_mouth"
+    sharp = Lips()(sample(scaled(1000)).with_facts(face=FACE_AT_1000)).facts["sharpness"]
+    assert caught.value.measured["sharpness"] < 0.12 < sharp
+
+
+FACE_AT_1000 = [344, 129, 186, 186]
+
+
+@pytest.mark.parametrize("name", ["wild-a6c9fd59.jpg", "wild-3831", "wild-5b0e"])
+def test_a_profile_gives_no_crop(name: str, photographs: Path) -> None:
+    (path,) = (photographs / "wild").glob(f"{name}*")
+    with pytest.raises(Reject) as caught:
+        Lips()(Faces()(Normalize()(Sample(path.name, "", path))))
+    assert caught.value.reason in ("turned_away", "implausible_face")
+    assert abs(caught.value.measured["yaw"]) > 35
+
+
+def test_face_mesh_alone_needs_no_dlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    lips = Lips(landmarks="mesh")
+    result = lips_of(person(), lips)
+    assert [path.name for path in lips.models()] == [FACE_MESH]
+    assert "landmarks" not in result.facts and len(result.facts["lips"]) == 20
+    monkeypatch.undo()
+    assert overlap(result.facts["crop"], lips_of(person(), Lips()).facts["crop"]) > 0.8
+
+
+def test_a_glance_with_its_correction_cuts_what_a_full_look_cuts() -> None:
+    found = Faces()(sample(person()))
+    full, quick = Lips()(found), Lips().glance(found, Correction())
+    lips = [np.array(result.facts["landmarks"], float)[LIPS] for result in (quick, full)]
+    corrected = Lips().glance(found, Correction.between(*lips))
+    assert overlap(corrected.facts["crop"], full.facts["crop"]) > 0.97
+    assert overlap(quick.facts["crop"], full.facts["crop"]) > 0.7
+
+
+def test_crops_lie_where_people_clicked(photographs: Path) -> None:
+    """A quarter of the points of london-points, in its pictures reduced to 720 pixels."""
+    overlaps = []
+    for file in sorted((photographs / "london-points" / "none").glob("*.tem"))[::4]:
+        numbers = [float(word) for word in file.read_text().split()]
+        mouth = np.array(numbers[1:379]).reshape(189, 2)[87:109] * 720 / 1350
+        path = photographs / "london" / "none" / f"{file.stem}.jpg"
+        result = Lips()(Faces()(Normalize()(Sample(path.name, "", path))))
+        square = square_around(box_of(mouth), 1.5, 720, 720)
+        overlaps.append(overlap(result.facts["crop"], square.box))
+    assert len(overlaps) == 15
+    assert min(overlaps) > 0.82 and np.median(overlaps) > 0.92
+
+
+def test_mouths_of_tight_crops_lie_where_they_were_annotated(photographs: Path) -> None:
+    with open(photographs / "crops" / "landmarks.csv", newline="") as file:
+        rows = list(csv.reader(file))[1::30]
+    overlaps = []
+    for name, numbers in rows:
+        path = photographs / "crops" / name
+        try:
+            result = Lips()(Faces()(Normalize()(Sample(path.name, "", path))))
+        except Reject:
+            continue
+        mouth = np.array(numbers.split(","), float).reshape(68, 2)[LIPS]
+        height, width = result.facts["height"], result.facts["width"]
+        square = square_around(box_of(mouth), 1.5, width, height)
+        overlaps.append(overlap(result.facts["crop"], square.box))
+    assert len(overlaps) >= 0.9 * len(rows)
+    assert np.median(overlaps) > 0.95 and np.percentile(overlaps, 10) > 0.8
 
 
 def test_a_wider_scale_shows_more() -> None:
