@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
+import shutil
+import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from copies import CHANGES
@@ -14,23 +19,19 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 from tqdm import tqdm
 
+from pipeline.__main__ import main as pipeline
 from pipeline.files import write
 from pipeline.pictures import encode_png
-from pipeline.sample import Facts, Reject, Sample
+from pipeline.sample import Facts, Image
 from stages.dedupe import Dedupe
 from stages.demo.portrait import POSES, portrait, warp
-from stages.faces import Faces
-from stages.likeness import pairs
+from stages.likeness import hashes, pairs
 from stages.likeness.hashes import recognition
 from stages.likeness.parts import MOST as MOST_DIFFERENCE
 from stages.likeness.parts import difference
-from stages.lips import Lips
-from stages.normalize import Normalize
 from stages.predict.drawing import contact_sheet
-from stages.screen import Screen
 
 MOST = 60  # bits, of the curve
-TIMED = 100  # photographs that are prepared to see what recognition costs
 Distances = NDArray[np.int64]
 
 
@@ -53,7 +54,7 @@ def measure(folders: Sequence[Path], person: str, figure: Path | None, sheet: Pa
     if figure:
         plot(figure, found, near)
     expressions()
-    cost(paths)
+    cost(folders)
 
 
 def recall(pictures: Sequence[Pillow.Image], facts: Sequence[Facts]) -> dict[str, Distances]:
@@ -101,31 +102,27 @@ def expressions() -> None:
     )
 
 
-def cost(paths: Sequence[Path]) -> None:
-    """CPU milliseconds of recognition a picture, and what the rest of preparation takes."""
-    stages = (Normalize(), Screen(), Faces(), Lips())
-    whole = alone = 0.0
-    chosen = paths[:: max(1, len(paths) // TIMED)]
-    for turn, path in enumerate((chosen[0], *chosen)):
-        sample = Sample(path.name, "", path)
+def cost(folders: Sequence[Path]) -> None:
+    """CPU seconds of recognition, and of the whole preparation in one process."""
+    spent = 0.0
+
+    def timed(image: Image) -> Facts:
+        nonlocal spent
         begun = time.process_time()
-        try:
-            for stage in stages:
-                sample = stage(sample)
-        except Reject:
-            pass
-        between = time.process_time()
-        image = np.asarray(Pillow.open(path).convert("RGB"))
-        loaded = time.process_time()
-        recognition(image)
-        if turn:  # the first loads the models
-            whole += between - begun
-            alone += time.process_time() - loaded
-    count = len(chosen)
-    print(
-        f"\nrecognition: {alone / count * 1e3:.1f} ms of {whole / count * 1e3:.1f} ms a picture, "
-        f"{alone / whole:.1%} of preparation"
-    )
+        found = recognition(image)
+        spent += time.process_time() - begun
+        return found
+
+    with tempfile.TemporaryDirectory() as folder, patch.object(hashes, "recognition", timed):
+        raw = Path(folder, "raw")
+        for number, photographs in enumerate(folders):
+            shutil.copytree(photographs, raw / str(number))
+        where = ["--raw", str(raw), "--processed", str(Path(folder, "processed"))]
+        begun = time.process_time()
+        with redirect_stdout(io.StringIO()):
+            pipeline(["lips", *where, "--workers", "0"])
+        whole = time.process_time() - begun
+    print(f"\nrecognition: {spent:.2f} of {whole:.2f} s, {spent / whole:.1%} of preparation")
 
 
 def draw(
