@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.executors import Executor
-from pipeline.trouble import Trouble
+from pipeline.trouble import Trouble, Usage
 from stages.commands.model_choice import resolve_model
 from stages.predict.answers import Answer, Tables
 from stages.predict.inputs import Input, inputs
@@ -62,6 +62,9 @@ class Predict:
     def __post_init__(self) -> None:
         if self.detect_every < 1 or self.smooth < 0:
             raise ValueError("--detect-every must be 1 or more, --smooth 0 or more")
+        sources = (self.input, self.files_from, self.camera is not None, self.stream)
+        if sum(map(bool, sources)) > 1:
+            raise ValueError("give only one of --input, --files-from, --camera and --stream")
 
     def run(self, context: Context) -> int:
         """Write a row for every face and every picture without one; 1 where one failed."""
@@ -70,9 +73,9 @@ class Predict:
         given = list(inputs(self.input, self.files_from, follow)) if live is None else []
         if self.show:
             require_display()
+        output = self._output(context)
         predictor = Predictor(resolve_model(self.model, context.processed), self.faces)
         videos = VideoLabeller(predictor, self.detect_every, self.smooth, self.landmarks, self.show)
-        output = self.output or context.processed / "predictions"
         copies = Copies(output, predictor.chain.normalize, self.landmarks) if self.draw else None
         if live is None:
             batches = _label(given, videos, copies, context.executor)
@@ -86,6 +89,13 @@ class Predict:
             counts.require_readable(given[0].sample.key)
         failed = counts.reasons["error"] + (copies.failed if copies else 0)
         return int(failed > 0)
+
+    def _output(self, context: Context) -> Path:
+        """Where results go. Raises Usage for a place in the raw folder, which is never written."""
+        output, raw = self.output or context.processed / "predictions", context.settings.common.raw
+        if output.resolve().is_relative_to(raw.resolve()):
+            raise Usage(f"--output {output} lies in the raw folder ({raw}): give another place")
+        return output
 
 
 def _earlier_results(output: Path, given: Sequence[Input]) -> set[Path]:

@@ -186,6 +186,7 @@ def test_empty_standard_input_has_a_row_and_fails(
         (["--stream", "rtsp://127.0.0.1:9/none"], 1, "cannot be opened as a video"),
         (["--detect-every", "0", "--input", "Makefile"], 2, "--detect-every"),
         (["--smooth", "-1", "--input", "Makefile"], 2, "--smooth"),
+        (["--input", "Makefile", "--camera", "0"], 2, "give only one of --input"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_earlier_tables_stay(
@@ -199,13 +200,24 @@ def test_wrong_usage_is_one_sentence_and_earlier_tables_stay(
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     (tmp_path / "predictions.csv").write_text("of before")
+    trained = str(model())
     capfd.readouterr()
-    where = ["--model", str(model()), "--output", str(tmp_path), "--workers", "0"]
+    where = ["--model", trained, "--output", str(tmp_path), "--workers", "0"]
     assert main(["predict", *where, *flags]) == code
     errors = capfd.readouterr().err
     assert words in errors and "Traceback" not in errors and errors.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.csv"]
     assert (tmp_path / "predictions.csv").read_text() == "of before"
+
+
+def test_results_are_never_written_into_the_raw_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    where = ["--raw", str(raw), "--output", str(raw / "out"), "--workers", "0"]
+    assert main(["predict", "--input", "Makefile", *where]) == 2
+    assert "lies in the raw folder" in capsys.readouterr().err and not any(raw.iterdir())
 
 
 def test_a_stream_is_labelled_and_one_without_pictures_is_reported(
