@@ -26,13 +26,13 @@ def is_16_bit_colour(picture: Pillow.Image) -> bool:
     """
     tiles = [str(tile.args) for tile in getattr(picture, "tile", ())]
     deep = any(";16" in tile or tile.endswith(", 65535)") for tile in tiles)
-    return deep and picture.mode in ("RGB", "RGBA")
+    return deep and picture.mode in ("RGB", "RGBA", "LA")
 
 
 def brightened(loaded: Pillow.Image, data: bytes) -> Pillow.Image:
     """The picture decoded from all 16 bits, where it needs 14 or fewer; else the given one.
 
-    `loaded` is the RGB or RGBA picture of the upper eight bits, `data` its file. Raises Reject
+    `loaded` is the RGB, RGBA or LA picture of the upper eight bits, `data` its file. Raises Reject
     (`too_large`) and MemoryError as memory.py says.
     """
     upper = loaded.convert("RGB").getextrema()
@@ -40,7 +40,8 @@ def brightened(loaded: Pillow.Image, data: bytes) -> Pillow.Image:
         return loaded
     memory.check(memory.SIXTEEN_BITS, loaded.width * loaded.height)
     values = _sixteen_bits(data)
-    if values is None or values.shape != (loaded.height, loaded.width, len(loaded.getbands())):
+    channels = 3 if loaded.mode == "RGB" else 4
+    if values is None or values.shape != (loaded.height, loaded.width, channels):
         return loaded
     highest = values.max(axis=(0, 1))
     tops = [white(float(highest[:3].max()))] * 3 + [white(float(level)) for level in highest[3:]]
