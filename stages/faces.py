@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.sample import Image, Reject, Sample
-from stages.face.haar_search import HaarSearch
+from stages.face.haar_search import Grey, HaarSearch
 from stages.face.model_files import BLAZEFACE, HAAR, installed
-from stages.face.second_look import Face, second_look
+from stages.face.second_look import Face, SecondLook
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,7 @@ class Faces:
 
     def __call__(self, sample: Sample) -> Sample:
         """Adds `face` (left, top, width, height in pixels), `detector`, who found it, and `faces`,
-        how many were seen. Raises Reject: `no_face`, with Haar's box as `unconfirmed` where only
-        Haar saw one.
+        how many were seen. Raises Reject: `no_face`.
         """
         if "crop" in sample.facts.get("by_hand", {}):
             return sample  # a person has set the crop: no face is needed
@@ -63,18 +61,34 @@ class Faces:
         """
         import cv2
 
-        boxes = self.find(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8), everyone)
+        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
         if self.second_look == "none":
-            faces = [Face(box, "haar") for box in boxes]
+            faces = [Face(box, "haar") for box in self.find(grey, everyone)]
         else:
-            faces = second_look(image, boxes, everyone)
+            faces = self._both(image, grey, everyone)
         if not faces:
-            raise Reject("no_face", **({"unconfirmed": boxes[0]} if boxes else {}))
+            raise Reject("no_face")
         return faces
 
-    def find(self, grey: NDArray[np.uint8], everyone: bool = False) -> list[list[int]]:
+    def _both(self, image: Image, grey: Grey, everyone: bool) -> list[Face]:
+        """Faces by Haar and BlazeFace. Haar's small windows take longer than BlazeFace does: where
+        the largest face is enough, they come last.
+        """
+        look, hasty = SecondLook(image), not (everyone or self.exact)
+        known = look.confirmed(
+            self._search.large(grey) if hasty else self.find(grey, everyone), everyone
+        )
+        faces = known + look.added(known, everyone)
+        if hasty and not faces:
+            faces = look.confirmed(self.find(grey))
+        return sorted(faces, key=lambda face: (-face.box[2] * face.box[3], face.box))
+
+    def find(self, grey: Grey, everyone: bool = False) -> list[list[int]]:
         """Boxes (left, top, width, height) that Haar alone finds in an H×W uint8 picture."""
-        search = HaarSearch(
+        return self._search(grey, everyone)
+
+    @property
+    def _search(self) -> HaarSearch:
+        return HaarSearch(
             self.scale_factor, self.min_neighbors, self.min_size, self.max_side, self.exact
         )
-        return search(grey, everyone)

@@ -1,25 +1,29 @@
 """BlazeFace's opinion: of the faces that Haar found, and of pictures in which it found none.
 
-The thresholds come from 1,756 crawled photographs and are measured again in docs/faces.md.
+The thresholds come from 1,756 crawled photographs; docs/faces.md says what they do on others.
 """
 
 from __future__ import annotations
 
 import threading
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from pipeline.sample import Image
-from stages.face.blazeface import SAME_FACE, BlazeFace, Detection
+from stages.face.blazeface import SAME_FACE, SIDE, BlazeFace, Detection
 from stages.face.crop import Box, Square, overlap
 from stages.face.model_files import BLAZEFACE, installed
 
-SURE = 0.75  # nearly every detection from this score on is a face
-UNSURE = 0.5  # from this score on a detection is looked at closely
-CLOSELY = 3.0  # side of the square that is looked at, in sides of the box
+CERTAIN = 0.9  # every detection from this score on is a face,
+SURE = 0.75  # nearly every one from this score on,
+UNSURE = 0.5  # and some from this score on
+GLANCE = 96  # pixels of the network's input for a quick look at the whole picture
+QUICK, CLOSE = (64, 2.0), (SIDE, 3.0)  # close looks: pixels of the input, and side of the square
+# that it shows, in sides of the box
 BORDER = 0.25  # of a tight crop's long side, added on all sides: the network needs room
-LARGER = 1.3  # sides: by how much a face must be larger to be preferred to Haar's
-SIDE, RISE = 1.1, 0.12  # Haar's box of the same face, in sides of BlazeFace's: its side, and how
-# much higher its centre lies (medians over the photographs in which both see the face)
+LARGER = 1.3  # times as wide as Haar's face: the face that is preferred to it
+WIDER, HIGHER = 1.1, 0.12  # Haar's box in sides of BlazeFace's: how wide it is, and how much higher
+# its centre lies (medians over the photographs in which both see the face)
 
 Detector = Literal["haar", "blazeface"]
 
@@ -34,64 +38,83 @@ class Face(NamedTuple):
     detector: Detector
 
 
-def second_look(image: Image, boxes: list[list[int]], everyone: bool = False) -> list[Face]:
-    """Faces of an H×W×3 RGB picture in which Haar found `boxes` (largest first), largest first.
+class SecondLook:
+    """BlazeFace on one H×W×3 RGB picture. Each view of it is searched once, when it is needed."""
 
-    Haar's boxes stay where BlazeFace sees the face too: of the largest such face, or of everyone.
-    Faces that only BlazeFace sees are added where there are none else, where they are clearly
-    larger, or for everyone.
-    """
-    seen = _look(image, border=0.0)
-    faces: list[Face] = []
-    for box in boxes:
-        known = any(_same(box, other.box) for other in seen if other.score >= SURE)
-        if known or ((everyone or not faces) and _is_face(image, box)):
-            faces.append(Face(box, "haar"))
-    if not faces:
-        seen += _look(image, border=BORDER)
-    least = LARGER * faces[0].box[2] if faces and not everyone else 0
-    for detection in sorted(seen, reverse=True):
-        if _is_new(_as_haar(detection.box), faces, least):
-            best = _surer(image, detection)
-            if best and _is_new(_as_haar(best.box), faces, least):
-                faces.append(Face(_as_haar(best.box), "blazeface"))
-    return sorted(faces, key=lambda face: (-face.box[2] * face.box[3], face.box))
+    def __init__(self, image: Image) -> None:
+        self._image = image
 
+    def confirmed(self, boxes: list[list[int]], everyone: bool = False) -> list[Face]:
+        """Those of Haar's faces that BlazeFace sees too, in their order. Unless everyone is
+        wanted, a close look is only taken until the first is confirmed.
+        """
+        faces: list[Face] = []
+        for box in boxes:
+            known = any(_same(box, far.box) for far in self._glance if far.score >= SURE)
+            if known or ((everyone or not faces) and self._is_sure(box)):
+                faces.append(Face(box, "haar"))
+        return faces
 
-def _is_face(image: Image, box: list[int]) -> bool:
-    """Whether the network is sure of Haar's face when it sees little else."""
-    near = _look_closely(image, box)
-    return near is not None and near.score >= SURE
+    def added(self, known: list[Face], everyone: bool = False) -> list[Face]:
+        """Faces that only BlazeFace sees: where none is known, where they are clearly larger than
+        the first known one, or for everyone.
+        """
+        faces: list[Face] = []
+        least = LARGER * known[0].box[2] if known and not everyone else 0
+        for far in self._glance if least else self._thorough:
+            if _is_new(_as_haar(far.box), known + faces, least):
+                surer = self._surer(far)
+                if surer and _is_new(_as_haar(surer.box), known + faces, least):
+                    faces.append(Face(_as_haar(surer.box), "blazeface"))
+        return faces
 
+    @cached_property
+    def _glance(self) -> list[Detection]:
+        """The whole picture at a glance: faces of at least a ninth of its long side."""
+        return self._look(GLANCE, 0.0)
 
-def _surer(image: Image, far: Detection) -> Detection | None:
-    """The surer one of a detection in the whole picture and the same face seen from close by. None
-    where it is not seen from there, or the network is unsure both times.
-    """
-    near = _look_closely(image, far.box)
-    best = max(near, far) if near else None
-    return best if best and best.score >= SURE else None
+    @cached_property
+    def _thorough(self) -> list[Detection]:
+        """The whole picture, and where no face is sure, with a border too."""
+        whole = self._look(SIDE, 0.0)
+        if any(far.score >= SURE for far in whole):
+            return whole
+        return sorted(whole + self._look(SIDE, BORDER), reverse=True)
+
+    def _look(self, side: int, border: float) -> list[Detection]:
+        """The whole picture, with so many of its long sides added on all sides."""
+        height, width = self._image.shape[:2]
+        whole = round(max(height, width) * (1 + 2 * border))
+        square = Square((width - whole) // 2, (height - whole) // 2, whole)
+        return _network(side)(self._image, square, UNSURE)
+
+    def _look_closely(self, box: Box | list[int], side: int, scale: float) -> Detection | None:
+        """The face in a box, when the network sees little else; None where it sees none."""
+        left, top, width, height = box
+        around = max(1, round(scale * width))
+        corner = round(left + (width - around) / 2), round(top + (height - around) / 2)
+        near = _network(side)(self._image, Square(*corner, around), UNSURE)
+        return next((detection for detection in near if _same(box, detection.box)), None)
+
+    def _is_sure(self, box: list[int]) -> bool:
+        """Whether a quick close look shows a face, or a thorough one does."""
+        found = (self._look_closely(box, *look) for look in (QUICK, CLOSE))
+        return any(near is not None and near.score >= SURE for near in found)
+
+    def _surer(self, far: Detection) -> Detection | None:
+        """The surer one of a detection and of what a close look at it shows. None where that shows
+        no face, or where the network is not sure either time.
+        """
+        if far.score >= CERTAIN:
+            return far
+        near = self._look_closely(far.box, *CLOSE)
+        best = max(near, far) if near else None
+        return best if best and best.score >= SURE else None
 
 
 def _is_new(box: list[int], faces: list[Face], least: float) -> bool:
     """Whether a box is wider than `least` and none of the faces'."""
     return box[2] > least and not any(_same(box, face.box) for face in faces)
-
-
-def _look(image: Image, border: float) -> list[Detection]:
-    """What the network sees in the whole picture, with a border of so many long sides."""
-    height, width = image.shape[:2]
-    side = round(max(height, width) * (1 + 2 * border))
-    return _network()(image, Square((width - side) // 2, (height - side) // 2, side), UNSURE)
-
-
-def _look_closely(image: Image, box: Box | list[int]) -> Detection | None:
-    """The face in a box, as the network sees it from close by; None where it sees none."""
-    left, top, width, height = box
-    side = max(1, round(CLOSELY * max(width, height)))
-    square = Square(round(left + (width - side) / 2), round(top + (height - side) / 2), side)
-    detections = _network()(image, square, UNSURE)
-    return next((detection for detection in detections if _same(box, detection.box)), None)
 
 
 def _same(box: Box | list[int], other: Box | list[int]) -> bool:
@@ -101,17 +124,18 @@ def _same(box: Box | list[int], other: Box | list[int]) -> bool:
 def _as_haar(box: Box) -> list[int]:
     """The box that Haar would draw, of a box of BlazeFace's."""
     left, top, width, height = box
-    side = round(SIDE * width)
-    centre = (left + width / 2, top + height / 2 - RISE * height)
+    side = round(WIDER * width)
+    centre = (left + width / 2, top + height / 2 - HIGHER * height)
     return [round(centre[0] - side / 2), round(centre[1] - side / 2), side, side]
 
 
 _loaded = threading.local()
 
 
-def _network() -> BlazeFace:
-    """One for each thread, loaded when it is first needed: 3 ms."""
-    if not hasattr(_loaded, "network"):
-        _loaded.network = BlazeFace(installed(BLAZEFACE))
-    network: BlazeFace = _loaded.network
+def _network(side: int) -> BlazeFace:
+    """One for each thread and input side, loaded when it is first needed: 3 ms."""
+    name = f"side {side}"
+    if not hasattr(_loaded, name):
+        setattr(_loaded, name, BlazeFace(installed(BLAZEFACE), side))
+    network: BlazeFace = getattr(_loaded, name)
     return network

@@ -52,6 +52,13 @@ def test_the_size_of_the_picture_does_not_matter(side: int) -> None:
     assert overlap(found.box, [value * side / 512 for value in FACE]) > 0.6
 
 
+@pytest.mark.parametrize("side", [64, 96])
+def test_a_smaller_input_shows_the_same_face(side: int) -> None:
+    quick = BlazeFace(installed(BLAZEFACE), side)
+    (found,) = quick(portrait()[0], Square(98, 0, 256), 0.75)
+    assert overlap(found.box, FACE) > 0.6
+
+
 def test_a_face_that_fills_the_picture_is_seen_with_a_border() -> None:
     tight = np.ascontiguousarray(portrait()[0][75:165, 180:270])
     (found,) = see(tight, Square(-22, -22, 135))
