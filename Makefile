@@ -11,7 +11,7 @@ export DLIB_USE_CUDA = OFF
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help setup doctor collect credits clean-data crop-lips split train predict report leaks sheet status sample-data demo reset tensorboard evaluate export serve test test-long bench bench-video bench-serve bench-train check
+.PHONY: help setup doctor collect frames credits clean-data crop-lips split train predict report leaks sheet status sample-data demo reset tensorboard evaluate export serve test test-long bench bench-video bench-serve bench-train check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ doctor: setup ## versions, device and models; what is wrong and the way out
 
 collect: setup ## N pictures from the web into raw/<LABEL>/, found by QUERY
 	@$(PIPELINE) collect $(FLAGS) $(if $(LABEL),--label "$(LABEL)") $(if $(QUERY),--query "$(QUERY)") $(if $(N),--n $(N)) $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
+
+frames: setup ## pictures out of the film or folder VIDEO, into raw/<LABEL>/
+	@$(PIPELINE) frames $(FLAGS) $(if $(VIDEO),--video "$(VIDEO)") $(if $(LABEL),--label "$(LABEL)") $(ARGS)
 
 credits: setup ## the attribution that the licences of collected pictures ask for
 	@$(PIPELINE) credits $(FLAGS) $(ARGS)

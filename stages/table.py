@@ -15,6 +15,7 @@ from stages.commands.doctor import Doctor
 from stages.commands.evaluate import Evaluate
 from stages.commands.export import Export
 from stages.commands.face_models import FetchFaceModels
+from stages.commands.frames import Frames
 from stages.commands.import_set import ImportSet
 from stages.commands.predict import Predict
 from stages.commands.report import Report
@@ -81,6 +82,7 @@ def rows_for(common: settings.Common) -> list[Row]:
 
 COMMANDS = (
     Command("collect", Collect),
+    Command("frames", Frames),
     Command("import", ImportSet),
     Command("credits", Credits),
     Command("train", Train, after_stages=True, writes=True),
