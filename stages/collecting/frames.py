@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from pipeline import files
 from pipeline.pictures import encode
-from pipeline.sample import Image, Reject
+from pipeline.sample import Facts, Image, Reject
 from pipeline.sources import Source, append, read
 from stages.likeness.hashes import recognition
 from stages.likeness.pairs import distance
@@ -41,7 +41,7 @@ def every(frames: Iterable[Frame], seconds: float) -> Iterator[Still]:
 
 def with_face(stills: Iterable[Still], find: FaceFinder, changed: bool) -> Iterator[Still]:
     """The frames that show a face; with `changed`, those whose face is not as in the last one."""
-    last = None
+    last: Facts | None = None
     for still in stills:
         try:
             left, top, width, height = find(still.image)[0]
@@ -49,11 +49,14 @@ def with_face(stills: Iterable[Still], find: FaceFinder, changed: bool) -> Itera
             continue
         left, top = max(0, left), max(0, top)
         seen = recognition(still.image[top : top + height, left : left + width])
-        same = last is not None and seen["hashes"] and last["hashes"]
-        if changed and same and distance(last, seen) <= CHANGE:
-            continue
-        last = seen
-        yield still
+        if not (changed and last and _alike(last, seen)):
+            last = seen
+            yield still
+
+
+def _alike(one: Facts, other: Facts) -> bool:
+    """Whether two faces look the same; a face with too little in it is like none."""
+    return bool(one["hashes"] and other["hashes"]) and distance(one, other) <= CHANGE
 
 
 def keep(folder: Path, film: Path, stills: Iterable[Still]) -> Iterator[Path]:
