@@ -110,16 +110,16 @@ class Home:
         say: Callable[[str], None] | None = None,
         one_by_one: bool = False,
     ) -> list[str]:
-        """Bring the steps up to date as one command does; returns what was said."""
-        said: list[str] = []
+        """Bring the steps up to date as one command does; returns the lines it said."""
+        lines: list[str] = []
         processed = self.path / "processed"
         processed.mkdir(exist_ok=True)
         with Ledger(processed / "ledger.sqlite") as ledger, executor or Serial() as running:
-            runner = Runner(self.path / "raw", processed, ledger, running, say or said.append)
+            runner = Runner(self.path / "raw", processed, ledger, running, say or lines.append)
             wanted = steps or chain(self.log)
             for place, step in enumerate(wanted):
                 runner.run(step, () if one_by_one else wanted[place + 1 :])
-        return said
+        return lines
 
     def calls(self) -> list[str]:
         """The calls of stages since the last time this was asked."""

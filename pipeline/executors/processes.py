@@ -30,6 +30,9 @@ CHUNK_SECONDS = 0.1  # how long a chunk should take
 LONGEST_CHUNK = 32  # items
 LOOK_SECONDS = 0.5  # between two looks for items that take too long
 
+Results = tuple[list[R | Exception], float]
+"""Of the items of a chunk, and the seconds they took together."""
+
 
 @dataclass(frozen=True)
 class Chunk(Generic[T]):
@@ -78,7 +81,7 @@ class Processes:
         """
         items = iter(items)
         retries: deque[list[T]] = deque()
-        pending: dict[ProcessFuture[tuple[list[R | Exception], float]], Chunk[T]] = {}
+        pending: dict[ProcessFuture[Results[R]], Chunk[T]] = {}
         size = 1
         while True:
             while len(pending) < AHEAD * self._workers:
@@ -107,9 +110,7 @@ class Processes:
                     parts = [[item] for item in batch]
                 retries.extend(part for part in parts if part)
 
-    def _schedule(
-        self, function: Callable[[T], R], chunk: Chunk[T]
-    ) -> ProcessFuture[tuple[list[R | Exception], float]]:
+    def _schedule(self, function: Callable[[T], R], chunk: Chunk[T]) -> ProcessFuture[Results[R]]:
         if self._pool is None:
             from pebble import ProcessPool
 
@@ -125,23 +126,22 @@ class Processes:
             return self._pool.schedule(_results, args=(function, chunk))
 
     def _ended(
-        self, pending: Mapping[ProcessFuture[tuple[list[R | Exception], float]], Chunk[T]]
-    ) -> list[tuple[ProcessFuture[tuple[list[R | Exception], float]], Note | None]]:
+        self, pending: Mapping[ProcessFuture[Results[R]], Chunk[T]]
+    ) -> list[tuple[ProcessFuture[Results[R]], Note | None]]:
         """Chunks that are done, and those stopped now because an item takes too long; each with
         the last note on it.
         """
         wait(pending, LOOK_SECONDS, FIRST_COMPLETED)
         ended = []
         for future, chunk in pending.items():
+            done = future.done()  # asked first: the note on a chunk that is done is the last
             note = self._notes.read(chunk.number) if self._notes else None
             late = note is not None and time.monotonic() - note.since > self._timeout
-            if future.done() or (late and future.cancel()):
+            if done or (late and future.cancel()):
                 ended.append((future, note))
         return ended
 
-    def _failure(
-        self, future: ProcessFuture[tuple[list[R | Exception], float]], note: Note | None
-    ) -> Lost | None:
+    def _failure(self, future: ProcessFuture[Results[R]], note: Note | None) -> Lost | None:
         """Why a chunk has no results; None where it has."""
         from pebble import ProcessExpired
 
@@ -197,7 +197,7 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _results(function: Callable[[T], R], chunk: Chunk[T]) -> tuple[list[R | Exception], float]:
+def _results(function: Callable[[T], R], chunk: Chunk[T]) -> Results[R]:
     """In a worker: results of a chunk, and the seconds they took."""
     began = time.perf_counter()
     results: list[R | Exception] = []

@@ -37,15 +37,15 @@ def large(seed: int) -> bytes:
 def stages_now(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     capsys.readouterr()
     assert main(["status", "--json", *WHOLE]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert list(told) == ["stages", "labels"]
-    return list(told["stages"])
+    output = json.loads(capsys.readouterr().out)
+    assert list(output) == ["stages", "labels"]
+    return list(output["stages"])
 
 
 def test_status_before_during_and_after(here: Home, capsys: pytest.CaptureFixture[str]) -> None:
     before = stages_now(capsys)
     names = ["normalize", "screen", "dedupe", "split"]
-    assert [one["name"] for one in before] == names
+    assert [entry["name"] for entry in before] == names
     assert before[0] == {
         "name": "normalize",
         "in": 4,
@@ -58,13 +58,13 @@ def test_status_before_during_and_after(here: Home, capsys: pytest.CaptureFixtur
     assert main(["split", *WHOLE]) == 0
     after = stages_now(capsys)
     assert after[0]["rejected"] == {"not_an_image": 1}
-    assert [(one["in"], one["kept"], one["error"]) for one in after] == [(4, 3, 0)] + [
+    assert [(entry["in"], entry["kept"], entry["error"]) for entry in after] == [(4, 3, 0)] + [
         (3, 3, 0)
     ] * 3
-    assert all(one["up_to_date"] for one in after)
+    assert all(entry["up_to_date"] for entry in after)
     here.put("smile/9.jpg", large(9))
     now = stages_now(capsys)
-    assert now[0]["in"] == 5 and not any(one["up_to_date"] for one in now)
+    assert now[0]["in"] == 5 and not any(entry["up_to_date"] for entry in now)
 
 
 def test_status_for_a_person_is_a_line_a_stage_and_a_line_a_reason(
@@ -263,8 +263,8 @@ def test_help_of_a_stage_lists_its_settings(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit) as end:
         main(["screen", "--help"])
     assert end.value.code == 0
-    told = capsys.readouterr().out
-    assert all(flag in told for flag in ("--max-aspect", "--lips.scale", "--raw", "--workers"))
+    output = capsys.readouterr().out
+    assert all(flag in output for flag in ("--max-aspect", "--lips.scale", "--raw", "--workers"))
 
 
 def test_a_damaged_record_gives_code_1_and_the_way_out(

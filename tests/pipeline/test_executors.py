@@ -177,8 +177,8 @@ def test_one_picture_s_misfortune_is_one_row_and_neighbours_are_unharmed(tmp_pat
     good = [f"good{number}" for number in range(12)]
     fill(home, [*good, "raise", "kill", "hang", "reject"])
     steps = [Step("take", Trap(), "taken", None)]
-    said = home.run(steps, Processes(2, timeout=1.0))
-    assert said == ["take: 16 in, 12 kept, 1 rejected (unlucky 1), 3 error"]
+    lines = home.run(steps, Processes(2, timeout=1.0))
+    assert lines == ["take: 16 in, 12 kept, 1 rejected (unlucky 1), 3 error"]
     assert home.rows("key, verdict, reason", "verdict != 'kept'") == [
         ("a/hang.jpg", "error", "timed_out"),
         ("a/kill.jpg", "error", "crashed"),
@@ -197,8 +197,8 @@ def test_one_picture_s_misfortune_is_one_row_and_neighbours_are_unharmed(tmp_pat
     before = home.rows(where="verdict != 'error'")
     (tmp_path / "raw" / "a" / "hang.jpg").unlink()
     home.run(steps, Processes(2, timeout=1.0))  # errors are tried again, the rest is settled
-    again = (tmp_path / "processed" / "errors.log").read_text().removeprefix(log)
-    assert sorted(re.findall(r"^take: (.*)", again, re.M)) == ["a/kill.jpg", "a/raise.jpg"]
+    added = (tmp_path / "processed" / "errors.log").read_text().removeprefix(log)
+    assert sorted(re.findall(r"^take: (.*)", added, re.M)) == ["a/kill.jpg", "a/raise.jpg"]
     assert home.rows(where="verdict != 'error'") == before
 
 

@@ -60,8 +60,8 @@ def test_each_fault_of_a_worker_costs_one_picture_and_is_tried_again(tmp_path: P
         home.put(f"a/{name}.jpg", picture(sum(name.encode())))
     steps = [Step("take", Trap(), "taken", None)]
     (tmp_path / "armed").touch()
-    (said,) = home.run(steps, Processes(2, timeout=3.0))
-    assert said == "take: 25 in, 20 kept, 0 rejected, 5 error"
+    (line,) = home.run(steps, Processes(2, timeout=3.0))
+    assert line == "take: 25 in, 20 kept, 0 rejected, 5 error"
     assert home.rows("key, reason", "verdict = 'error'") == [
         ("a/eat.jpg", "out_of_memory"),
         ("a/hang.jpg", "timed_out"),
@@ -109,10 +109,10 @@ def test_a_full_disk_is_said_leaves_no_half_file_and_the_run_goes_on_when_there_
         ballast = processed / "ballast"
         ballast.write_bytes(bytes(300_000))
         assert main(command) == 1
-        said = [line for line in capsys.readouterr().err.splitlines() if "pictures/s" not in line]
-        (sentence,) = [line for line in said if "run the same command again" in line]
+        lines = [line for line in capsys.readouterr().err.splitlines() if "pictures/s" not in line]
+        (sentence,) = [line for line in lines if "run the same command again" in line]
         assert str(processed) in sentence and re.search("No space left|disk is full", sentence)
-        assert not any("Traceback" in line for line in said)
+        assert not any("Traceback" in line for line in lines)
         for path in processed.rglob("*.jpg"):
             assert path.read_bytes() == home.path.joinpath(*source(home, path)).read_bytes()
         ballast.unlink()
@@ -155,8 +155,8 @@ def test_a_processed_folder_that_may_not_be_written_is_said(
     _, words = home_of(tmp_path, 2)
     with mounted(tmp_path / "processed", flags=1) as processed:  # read-only
         assert main(["split", *words]) == 1
-        told = capsys.readouterr().err
-        assert told.strip() == f"{processed} cannot be written to (Read-only file system)"
+        message = capsys.readouterr().err
+        assert message.strip() == f"{processed} cannot be written to (Read-only file system)"
 
 
 def test_where_no_link_can_be_had_pictures_are_copied(tmp_path: Path) -> None:
@@ -186,10 +186,10 @@ def test_a_command_that_is_asked_to_end_does_so_at_once_and_says_how_to_go_on(
         while running.poll() is None and len(list(made.glob("*/*.jpg"))) < 10:
             time.sleep(0.01)
         os.killpg(running.pid, number)  # as a terminal does: everyone gets it
-        asked = time.monotonic()
-        _, said = running.communicate()
-    assert time.monotonic() - asked < 2
-    assert running.returncode == 1 and b"interrupted: run the same command again" in said
-    assert b"Traceback" not in said
+        signalled = time.monotonic()
+        _, output = running.communicate()
+    assert time.monotonic() - signalled < 2
+    assert running.returncode == 1 and b"interrupted: run the same command again" in output
+    assert b"Traceback" not in output
     assert main(["split", *words, "--workers", "0"]) == 0
     assert len(home.rows("key", "stage = 'split' AND verdict = 'kept'")) == 300

@@ -39,9 +39,9 @@ def test_output_name_never_escapes_its_folder(key: str) -> None:
 
 @UNHURRIED
 @given(KEYS, KEYS)
-def test_output_name_is_stable_and_differs_between_keys(one: str, other: str) -> None:
-    assert files.output_name(one) == files.output_name(str(one))
-    assert (files.output_name(one) == files.output_name(other)) == (one == other)
+def test_output_name_is_stable_and_differs_between_keys(key: str, other: str) -> None:
+    assert files.output_name(key) == files.output_name(str(key))
+    assert (files.output_name(key) == files.output_name(other)) == (key == other)
 
 
 def test_output_name_keeps_what_a_person_knows_the_picture_by() -> None:
@@ -69,14 +69,14 @@ def test_what_is_written_is_whole_and_nothing_else_is_left(tmp_path: Path) -> No
     files.write(path, b"old")
     files.write(path, "né")
     assert path.read_bytes() == "né".encode()
-    assert [one.name for one in path.parent.iterdir()] == ["x.jpg"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["x.jpg"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_half_of_a_new_one(tmp_path: Path) -> None:
     put(tmp_path / "x.jpg" / "inside", b"old")  # a folder stands where the file should go
     with pytest.raises(OSError):
         files.write(tmp_path / "x.jpg", b"new")
-    assert [one.name for one in tmp_path.iterdir()] == ["x.jpg"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.jpg"]
     assert (tmp_path / "x.jpg" / "inside").read_bytes() == b"old"
 
 
@@ -85,7 +85,7 @@ def test_a_link_costs_no_bytes_and_replaces_what_was_there(tmp_path: Path) -> No
     for _ in range(2):  # the second time both are one file already
         files.link(source, path)
         assert path.stat().st_ino == source.stat().st_ino and path.read_bytes() == b"new"
-        assert [one.name for one in path.parent.iterdir()] == ["b.jpg"]
+        assert [entry.name for entry in path.parent.iterdir()] == ["b.jpg"]
 
 
 def test_pictures_are_listed_relative_to_their_folder(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def row(key: str, verdict: Verdict = "kept", reason: str = "") -> Outcome:
 @UNHURRIED
 @given(st.lists(OUTCOMES, max_size=8))
 def test_kept_rows_come_back_in_order_of_key_and_the_last_word_counts(rows: list[Outcome]) -> None:
-    last = {one.key: one for one in rows}
-    kept = {key: one.stamp for key, one in last.items() if one.verdict == "kept"}
+    last = {outcome.key: outcome for outcome in rows}
+    kept = {key: outcome.stamp for key, outcome in last.items() if outcome.verdict == "kept"}
     with Ledger(None) as ledger:
         ledger.record("faces", rows)
         assert ledger.kept("faces") == kept
@@ -83,14 +83,14 @@ def test_stale_is_what_is_new_failed_or_made_of_something_else(
         ledger.record("faces", rows)
         stale, remade, gone = ledger.compare("faces", "1", None if first else "screen")
         wanted = seen if first else ledger.kept("screen")
-    done = {one.key: one for one in rows}
-    asked = {
+    done = {outcome.key: outcome for outcome in rows}
+    expected = {
         key
         for key, source in wanted.items()
         if key not in done or done[key].verdict == "error" or done[key].source != source
     }
-    other = {key for key in wanted.keys() - asked if done[key].fingerprint != "1"}
-    assert stale == {key: wanted[key] for key in asked | other} and list(stale) == sorted(stale)
+    other = {key for key in wanted.keys() - expected if done[key].fingerprint != "1"}
+    assert stale == {key: wanted[key] for key in expected | other} and list(stale) == sorted(stale)
     assert remade == other
     assert gone == done.keys() - wanted.keys()
 
@@ -101,41 +101,47 @@ def test_some_samples_can_be_asked_for(rows: list[Outcome], others: set[str]) ->
     with Ledger(None) as ledger:
         ledger.record("faces", rows)
         every = list(ledger.samples("faces", Path()))
-        only = others | {one.key for one in every[::2]}
+        only = others | {outcome.key for outcome in every[::2]}
         assert list(ledger.samples("faces", Path(), only)) == [
-            one for one in every if one.key in only
+            outcome for outcome in every if outcome.key in only
         ]
 
 
 @UNHURRIED
 @given(st.lists(OUTCOMES, max_size=8))
 def test_samples_are_the_kept_rows_with_all_their_facts(rows: list[Outcome]) -> None:
-    last = {one.key: one for one in rows}
+    last = {outcome.key: outcome for outcome in rows}
     root = Path("processed")
     with Ledger(None) as ledger:
         ledger.record("faces", rows)
         assert list(ledger.samples("faces", root)) == [
-            Sample(one.key, one.label, root / one.output, json.loads(one.facts), one.digest)
-            for _, one in sorted(last.items())
-            if one.verdict == "kept"
+            Sample(
+                outcome.key,
+                outcome.label,
+                root / outcome.output,
+                json.loads(outcome.facts),
+                outcome.digest,
+            )
+            for _, outcome in sorted(last.items())
+            if outcome.verdict == "kept"
         ]
 
 
 @UNHURRIED
 @given(st.lists(OUTCOMES, max_size=8))
 def test_every_row_is_counted_once(rows: list[Outcome]) -> None:
-    verdicts = [one.verdict for one in {one.key: one for one in rows}.values()]
+    verdicts = [outcome.verdict for outcome in {outcome.key: outcome for outcome in rows}.values()]
     with Ledger(None) as ledger:
-        ledger.record("faces", [replaced(one) for one in rows])
+        ledger.record("faces", [replaced(outcome) for outcome in rows])
         kept, rejected, errors = ledger.counts("faces")
     assert kept == verdicts.count("kept")
     assert sum(rejected.values()) == verdicts.count("rejected")
     assert errors == verdicts.count("error")
 
 
-def replaced(one: Outcome) -> Outcome:
+def replaced(outcome: Outcome) -> Outcome:
     """The row as a stage would write it: a kept one has no reason."""
-    return row(one.key, one.verdict, "" if one.verdict == "kept" else one.reason)
+    return row(outcome.key, outcome.verdict, "" if outcome.verdict == "kept" else outcome.reason)
 
 
 def test_counts_name_the_reasons_in_order() -> None:

@@ -42,11 +42,11 @@ def test_a_second_run_calls_no_stage_and_writes_no_file(home: Home) -> None:
     before, rows = home.tree(), home.rows()
     times = {path: path.stat().st_ctime_ns for path in home.path.rglob("*.jpg")}
     home.calls()
-    said = home.run()
+    lines = home.run()
     assert home.calls() == [] and (home.tree(), home.rows()) == (before, rows)
     assert {path: path.stat().st_ctime_ns for path in home.path.rglob("*.jpg")} == times
-    assert all(line.endswith(" (up to date)") for line in said) and len(said) == 5
-    assert said[1] == "mark: 6 in, 5 kept, 1 rejected (dark 1) (up to date)"
+    assert all(line.endswith(" (up to date)") for line in lines) and len(lines) == 5
+    assert lines[1] == "mark: 6 in, 5 kept, 1 rejected (dark 1) (up to date)"
 
 
 def test_a_changed_picture_alone_is_redone(home: Home) -> None:
@@ -105,11 +105,11 @@ def test_a_copy_takes_the_place_of_an_original_that_vanished(home: Home) -> None
 def test_changed_settings_redo_that_stage_and_say_so_first(home: Home) -> None:
     home.run(chain(home.log, scale=1.8))
     home.calls()
-    said = home.run(chain(home.log, scale=1.5))
+    lines = home.run(chain(home.log, scale=1.5))
     keys = ("a/0.jpg", "a/1.jpg", "b/2.jpg", "b/3.jpg")
     assert home.calls() == [f"lips {key}" for key in keys]
-    assert said[3] == "lips.scale 1.8 → 1.5: 4 pictures will be redone"
-    assert said[4].startswith("lips: 4 in, 4 kept") and len(said) == 6
+    assert lines[3] == "lips.scale 1.8 → 1.5: 4 pictures will be redone"
+    assert lines[4].startswith("lips: 4 in, 4 kept") and len(lines) == 6
     expected = np.clip(decode(picture(2)) * 1.5, 0, 255).astype(np.uint8)
     assert home.output("split", "b/2.jpg").read_bytes() == encode(expected)
 
@@ -196,17 +196,17 @@ def test_a_rejection_is_settled_and_a_fault_is_tried_again(tmp_path: Path) -> No
     home.put("a/dark.jpg", picture(1, brightest=9))
     blocked = put(tmp_path / "processed" / "marked" / "b", b"a file where a folder must be")
     home.put("b/1.jpg", picture(1))
-    said = home.run()
-    assert said[1] == "mark: 2 in, 0 kept, 1 rejected (dark 1), 1 error"
+    lines = home.run()
+    assert lines[1] == "mark: 2 in, 0 kept, 1 rejected (dark 1), 1 error"
     ((detail,),) = home.rows("detail", "verdict = 'error' AND reason = 'failed'")
     assert "Error" in detail and "Traceback" in detail
     log = (tmp_path / "processed" / "errors.log").read_text()
     assert log.startswith("mark: b/1.jpg\nTraceback") and detail in log
     home.calls()
     blocked.unlink()
-    said = home.run()
+    lines = home.run()
     assert home.calls() == ["lips b/1.jpg", "mark b/1.jpg"]
-    assert said[1] == "mark: 2 in, 1 kept, 1 rejected (dark 1)"
+    assert lines[1] == "mark: 2 in, 1 kept, 1 rejected (dark 1)"
     assert home.rows("key, verdict", "stage = 'mark'") == [
         ("a/dark.jpg", "rejected"),
         ("b/1.jpg", "kept"),
@@ -344,9 +344,9 @@ def test_a_fault_in_a_later_stage_is_met_once_and_counts_for_that_stage(tmp_path
         home.put(f"a/{name}.jpg", picture(number))
     take, _, *rest = chain(home.log)
     steps = [take, Step("mark", Fatal(home.log), "marked", "take"), *rest]
-    said = home.run(steps, Processes(2, timeout=2.0))
-    assert said[0] == "take: 43 in, 43 kept, 0 rejected"
-    assert said[1] == "mark: 43 in, 40 kept, 0 rejected, 3 error"
+    lines = home.run(steps, Processes(2, timeout=2.0))
+    assert lines[0] == "take: 43 in, 43 kept, 0 rejected"
+    assert lines[1] == "mark: 43 in, 40 kept, 0 rejected, 3 error"
     assert home.rows("stage, key, verdict, reason", "verdict != 'kept'") == [
         ("mark", "a/hang.jpg", "error", "timed_out"),
         ("mark", "a/kill.jpg", "error", "crashed"),
