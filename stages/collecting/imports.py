@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline import files
+from pipeline import files, raw
 from pipeline.labels import split_named
 from pipeline.pictures import encode_png
 from pipeline.sample import Image
@@ -222,16 +222,17 @@ def _name(item: Item, kind: str) -> str:
 
 
 def _pictures(folder: Path, expected: str) -> list[Path]:
-    """Files below a folder that are named as pictures, sorted; hidden ones left out."""
+    """Files below a folder that are named as pictures, sorted; hidden ones and what programs left
+    behind are left out.
+    """
     if not folder.is_dir():
         raise Usage(f"{folder} is no folder: expected one with {expected}")
-    found = [
+    paths = (Path(file.path) for file in raw.find(folder, follow_links=True).files)
+    return sorted(
         path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    return sorted(found)
+        for path in paths
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
 
 
 def _rows(path: Path, kind: str, needed: set[str]) -> Iterable[dict[str, str]]:

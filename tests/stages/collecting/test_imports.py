@@ -37,7 +37,8 @@ def make_imagefolder(folder: Path) -> Path:
         ("train/smile/a.jpg", "valid/smile/a.jpg", "train/none/deep/b.PNG")
     ):
         put(folder / key, picture(number))
-    put(folder / ".cache/smile/x.jpg", picture(9))
+    for key in (".cache/smile/x.jpg", "train/@eaDir/x.jpg", "train/smile/._a.jpg"):
+        put(folder / key, picture(9))
     return folder
 
 
