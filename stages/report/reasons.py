@@ -28,7 +28,7 @@ REASONS = {
     "conflicting_label": (
         "the same picture lies under another label, as the keys in of (--prefer LABEL)"
     ),
-    "no_face": "the cascade finds none",
+    "no_face": "no face is found, or BlazeFace does not confirm what the cascade found",
     "mouth_too_small": "narrower than 22 pixels (--min-mouth)",
     "implausible_face": (
         "FaceMesh sees no face there (--min-presence), or the two landmark models find different"
