@@ -21,9 +21,9 @@ BOXES = ("face_x", "face_y", "face_w", "face_h", "x", "y", "width", "height")
 class Answer:
     """The answer for one face: the share of each label, or the reason why there is none.
 
-    `facts` may hold `face` and `crop` (left, top, width, height) and `landmarks` (68 × [x, y]),
-    all in pixels of the upright picture, and `detector`, who found the face. `frame` (from 0) and
-    `time` (seconds) are a video's.
+    `facts` may hold `face` and `crop` (left, top, width, height) and `landmarks` (68 × [x, y]) or,
+    of FaceMesh alone, `lips` (20 × [x, y]), all in pixels of the upright picture, and `detector`,
+    who found the face. `frame` (from 0) and `time` (seconds) are a video's.
     """
 
     file: str
@@ -48,7 +48,9 @@ class Answer:
         """All of it as JSON's types: a line of predictions.jsonl."""
         shares = dict(zip(self.labels, self.shares, strict=True)) if self.shares else None
         place = {} if self.frame is None else {"frame": self.frame, "time": self.time}
-        known = {name: self.facts.get(name) for name in ("face", "detector", "crop", "landmarks")}
+        known = {
+            name: self.facts.get(name) for name in ("face", "detector", "crop", "landmarks", "lips")
+        }
         return {
             "file": self.file,
             **place,

@@ -36,7 +36,7 @@ def marks(answers: Sequence[Answer], landmarks: bool) -> list[Mark]:
         Mark(
             answer.text,
             answer.facts.get("crop", answer.facts.get("face")),
-            answer.facts.get("landmarks", ()) if landmarks else (),
+            answer.facts.get("landmarks", answer.facts.get("lips", ())) if landmarks else (),
         )
         for answer in answers
     ]

@@ -179,9 +179,10 @@ function mark(pen, answer, place, pixel) {
       pen.strokeRect(...box);
     }
   }
-  if (!landmarks.checked || !answer.landmarks) return;
+  const points = answer.landmarks ?? answer.lips;
+  if (!landmarks.checked || !points) return;
   const dot = Math.min(pixel, answer.face[2] / 100); // else those of a small face run together
-  for (const [x, y] of answer.landmarks) {
+  for (const [x, y] of points) {
     for (const [style, radius] of [["#0009", 2.6], ["#fff", 1.7]]) {
       pen.fillStyle = style;
       pen.beginPath();

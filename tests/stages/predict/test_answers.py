@@ -53,6 +53,7 @@ def test_a_line_has_it_all(tmp_path: Path) -> None:
     )
     assert (nobody["frame"], nobody["time"], nobody["label"]) == (3, 0.1, None)
     assert (smile["detector"], nobody["detector"]) == ("haar", None)
+    assert (smile["lips"], nobody["lips"]) == (None, None)
     assert "frame" not in smile
 
 

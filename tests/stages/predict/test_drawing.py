@@ -113,6 +113,13 @@ def test_the_smallest_picture_can_be_drawn_on(width: int, height: int) -> None:
     assert annotated(flat(width, height), [Mark(TEXT, (0, 0, 1, 1))]).shape == (height, width, 3)
 
 
+def test_lips_are_drawn_where_there_are_no_landmarks() -> None:
+    lips = [[number, 5] for number in range(20)]
+    answers = [Answer("a", ("x", "y"), (0.2, 0.8), facts={"face": [0] * 4, "lips": lips})]
+    assert [mark.points for mark in marks(answers, landmarks=True)] == [lips]
+    assert [mark.points for mark in marks(answers, landmarks=False)] == [()]
+
+
 def test_a_mark_has_the_crop_s_box_else_the_face_s_else_none() -> None:
     answers = [
         Answer("a", ("x", "y"), (0.2, 0.8), facts={"face": [0] * 4, "crop": [1] * 4}),
