@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.sample import Facts, Reject, Sample
 from stages.face.closeup import Points, box_of
-from stages.face.crop import cut, padded_share, square_around
+from stages.face.crop import Square, cut, padded_share, square_around, square_by_hand
 from stages.face.landmarks import LIPS
 from stages.face.model_files import FACE_MESH, LANDMARKS, installed
 from stages.face.mouth import Correction, Model, Mouth, find_mouth, glance
@@ -57,12 +57,16 @@ class Lips:
         `presence` (0 to 1), `yaw` and `roll` (degrees), `agreement` (0 to 1) and `sharpness`.
         Raises Reject: `mouth_too_small`, `implausible_face`, `turned_away`, `blurred_mouth`.
         """
+        by_hand = square_by_hand(sample.facts)
+        if by_hand is not None:
+            return self._cut_square(sample, by_hand, {})
         mouth = find_mouth(sample.image, sample.facts["face"], self.landmarks)
         cropped = self._cut(sample, mouth.lips, _facts(mouth))
         sharp = sharpness(cropped.image)
         result = cropped.with_facts(sharpness=round(sharp, 3))
         limits = Limits(self.min_presence, self.min_agreement, self.min_sharpness)
-        judge(mouth, sharp, limits, result.facts)
+        if "by_hand" not in sample.facts:
+            judge(mouth, sharp, limits, result.facts)
         return result
 
     def glance(self, sample: Sample, correction: Correction) -> Sample:
@@ -80,10 +84,13 @@ class Lips:
     def _cut(self, sample: Sample, lips: Points, facts: Facts) -> Sample:
         """The sample with the square around lips for its picture, and with facts."""
         box = box_of(np.rint(lips))
-        if box[2] < self.min_mouth:
+        if box[2] < self.min_mouth and "by_hand" not in sample.facts:
             raise Reject("mouth_too_small", mouth=int(box[2]), **facts)
         height, width = sample.image.shape[:2]
-        square = square_around(box, self.scale, width, height)
+        return self._cut_square(sample, square_around(box, self.scale, width, height), facts)
+
+    def _cut_square(self, sample: Sample, square: Square, facts: Facts) -> Sample:
+        height, width = sample.image.shape[:2]
         return sample.with_image(
             cut(sample.image, square, self.size),
             **facts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -61,8 +62,10 @@ class Project:
             samples = ledger.samples("normalize", self.processed)
             return {sample.key: str(sample.facts["content"]) for sample in samples}[key]
 
-    def decide(self, key: str, word: Word, label: str = "") -> None:
-        append(self.processed / NAME, [ByHand(key, self.content(key), word, label)])
+    def decide(
+        self, key: str, word: Word, label: str = "", crop: tuple[int, int, int] | None = None
+    ) -> None:
+        append(self.processed / NAME, [ByHand(key, self.content(key), word, label, crop)])
 
 
 @pytest.fixture
@@ -123,3 +126,16 @@ def test_decisions_redo_their_pictures_alone(
     capsys.readouterr()
     project.prepare()
     assert capsys.readouterr().out.count("(up to date)") == 4
+
+
+@pytest.mark.parametrize("region", ["lips", "face"])
+def test_a_crop_set_by_hand_is_cut_where_no_face_is_found(
+    region: Literal["lips", "face"], project: Project
+) -> None:
+    project.decide("a/2.jpg", "keep", crop=(8, 16, 32))
+    where = ["--raw", str(project.path / "raw"), "--processed", str(project.processed)]
+    assert main(["split", *where, "--region", region, "--workers", "0"]) == 0
+    with Ledger(project.processed / "ledger.sqlite") as ledger:
+        (sample,) = list(ledger.samples("split", project.processed))
+    assert (sample.key, sample.facts["crop"]) == ("a/2.jpg", [8, 16, 32, 32])
+    assert sample.image.shape == (128, 128, 3)
