@@ -140,7 +140,7 @@ def test_an_exception_that_does_not_unpickle_is_one_picture_s_too() -> None:
 
 
 def test_a_dead_and_a_hanging_worker_are_replaced_and_the_pool_serves_on() -> None:
-    with Processes(2, timeout=1.0) as executor:
+    with Processes(2, timeout=4.0) as executor:
         results = dict(executor.map(slow_or_dead, range(8)))
         assert lost_as(results.pop(1)) == "crashed"
         assert lost_as(results.pop(2)) == "timed_out"
@@ -177,7 +177,7 @@ def test_one_picture_s_misfortune_is_one_row_and_neighbours_are_unharmed(tmp_pat
     good = [f"good{number}" for number in range(12)]
     fill(home, [*good, "raise", "kill", "hang", "reject"])
     steps = [Step("take", Trap(), "taken", None)]
-    lines = home.run(steps, Processes(2, timeout=1.0))
+    lines = home.run(steps, Processes(2, timeout=4.0))
     assert lines == ["take: 16 in, 12 kept, 1 rejected (unlucky 1), 3 error"]
     assert home.rows("key, verdict, reason", "verdict != 'kept'") == [
         ("a/hang.jpg", "error", "timed_out"),
@@ -196,7 +196,7 @@ def test_one_picture_s_misfortune_is_one_row_and_neighbours_are_unharmed(tmp_pat
     assert "RuntimeError: cannot cope with a/raise.jpg" in log and "in __call__\n" in log
     before = home.rows(where="verdict != 'error'")
     (tmp_path / "raw" / "a" / "hang.jpg").unlink()
-    home.run(steps, Processes(2, timeout=1.0))  # errors are tried again, the rest is settled
+    home.run(steps, Processes(2, timeout=4.0))  # errors are tried again, the rest is settled
     added = (tmp_path / "processed" / "errors.log").read_text().removeprefix(log)
     assert sorted(re.findall(r"^take: (.*)", added, re.M)) == ["a/kill.jpg", "a/raise.jpg"]
     assert home.rows(where="verdict != 'error'") == before

@@ -256,14 +256,14 @@ class Fatal(Mark):
 @dataclass(frozen=True)
 class Slow(Take):
     def __call__(self, sample: Sample) -> Sample:
-        time.sleep(1)
+        time.sleep(2)
         return super().__call__(sample)
 
 
 @dataclass(frozen=True)
 class SlowMark(Mark):
     def __call__(self, sample: Sample) -> Sample:
-        time.sleep(1)
+        time.sleep(2)
         return super().__call__(sample)
 
 
@@ -344,7 +344,7 @@ def test_a_fault_in_a_later_stage_is_met_once_and_counts_for_that_stage(tmp_path
         home.put(f"a/{name}.jpg", picture(number))
     take, _, *rest = chain(home.log)
     steps = [take, Step("mark", Fatal(home.log), "marked", "take"), *rest]
-    lines = home.run(steps, Processes(2, timeout=2.0))
+    lines = home.run(steps, Processes(2, timeout=4.0))
     assert lines[0] == "take: 43 in, 43 kept, 0 rejected"
     assert lines[1] == "mark: 43 in, 40 kept, 0 rejected, 3 error"
     assert home.rows("stage, key, verdict, reason", "verdict != 'kept'") == [
@@ -365,6 +365,6 @@ def test_a_picture_may_take_the_whole_time_in_each_stage(tmp_path: Path) -> None
         Step("take", Slow(home.log), "taken", None),
         Step("mark", SlowMark(home.log), "marked", "take"),
     ]
-    home.run(steps, Processes(1, timeout=1.5))
+    home.run(steps, Processes(1, timeout=3.5))
     assert home.calls() == ["mark a/1.jpg", "take a/1.jpg"]
     assert home.rows("stage, verdict") == [("mark", "kept"), ("take", "kept")]
