@@ -49,9 +49,7 @@ class Facts(TypedDict, total=False):
 
     # lips and face_crop
     landmarks: list[list[int]]  # 68 × [x, y] in pixels, in iBUG 300-W's order (lips only)
-    lips: list[
-        list[int]
-    ]  # 20 × [x, y] in pixels around the lips, in place of landmarks (mesh only)
+    lips: list[list[int]]  # 20 × [x, y] around the lips, in place of landmarks (FaceMesh alone)
     presence: float  # how sure FaceMesh is that it sees a face, 0 to 1 (lips only)
     agreement: float  # overlap of dlib's and FaceMesh's mouths, 0 to 1 (lips only)
     yaw: float  # degrees that the face is turned to a side; 0 is straight ahead (lips only)

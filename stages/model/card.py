@@ -37,10 +37,17 @@ metrics:
 - f1
 ---
 """
-LANDMARKS = """
-The mouth is found by a 68-point landmark model trained on iBUG 300-W, whose licence **excludes
-commercial use**: of that model, and so of this chain as a whole.
-"""
+LANDMARKS = {
+    "dlib": """
+The mouth is found by FaceMesh (Apache 2.0) and by dlib's 68-point landmark model, which was trained
+on iBUG 300-W. The licence of iBUG 300-W **excludes commercial use**: of that model, and so of this
+chain as a whole.
+""",
+    "mesh": """
+The mouth is found by FaceMesh (Apache 2.0) alone, which may be used commercially. dlib's 68-point
+model, whose licence excludes that, was not used.
+""",
+}
 CROPS = {
     "lips": "squares around the mouth, as in processed/dataset",
     "face": "squares around the face, as in processed/dataset",
@@ -73,7 +80,7 @@ def card(description: Description, judged: Figures, counts: Counts) -> str:
         data=_data(description.labels, counts),
         fingerprint=plain(description.data),
         figures="\n".join(_metrics(name, metrics) for name, metrics in judged.items()),
-        landmarks=LANDMARKS if "lips" in description.stages else "",
+        landmarks=_landmarks(description),
         stages=_stages(description),
         training=_training(description),
         versions=_table(["package", "version"], description.versions.items()),
@@ -89,6 +96,13 @@ def plain(text: object) -> str:
     printable = (" " if unicodedata.category(sign)[0] in "CZ" else sign for sign in str(text))
     marked = re.sub(r"[!#$*:@\[\]\\^_`{|}~]|\.(?=[^\W\d])", r"\\\g<0>", "".join(printable))
     return html.escape(marked, quote=False)
+
+
+def _landmarks(description: Description) -> str:
+    """What the landmark model's licence allows. Settings of old models do not name the model."""
+    if "lips" not in description.stages:
+        return ""
+    return LANDMARKS[description.stages["lips"].get("landmarks", "dlib")]
 
 
 def _data(labels: Sequence[str], counts: Counts) -> str:

@@ -295,3 +295,18 @@ def test_a_frame_is_answered_as_a_picture_is(tmp_path: Path) -> None:
     row = predict(tmp_path / "out", "--input", path, "--no-draw")[0]
     shares = [float(row[f"p_{label}"]) for label in picture.labels]
     assert frame.time == 0 and shares == pytest.approx(picture.shares, abs=1e-3)
+
+
+def test_a_followed_face_is_cut_as_a_full_look_cuts_it() -> None:
+    tracker = Tracker(LIPS, every=4)
+    for right in range(4):
+        ((_, crop),) = tracker(moved(right))
+        full = LIPS.cut(moved(right), LIPS.find(moved(right))[0])
+        assert overlap(crop.facts["crop"], full.facts["crop"]) > 0.9
+
+
+def test_a_mouth_that_is_not_usable_has_its_reason_until_the_next_search() -> None:
+    strict = Chain(Normalize(), Faces(), Lips(min_presence=1.1))
+    tracker = Tracker(strict, every=4)
+    reasons = [tracker(moved(right))[0][1].reason for right in range(6)]
+    assert reasons == ["implausible_face"] * 6
