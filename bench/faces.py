@@ -80,9 +80,9 @@ def table(found: dict[str, dict[str, Found]]) -> None:
         "| | pictures | face | of these by BlazeFace | mouth crop | ms |\n|---|---|---|---|---|---|"
     )
     for way, pictures in found.items():
-        faces = Counter(one.detector for one in pictures.values() if one.detector)
-        crops = sum(one.crop is not None for one in pictures.values())
-        took = np.mean([one.seconds for one in pictures.values()]) * 1e3
+        faces = Counter(result.detector for result in pictures.values() if result.detector)
+        crops = sum(result.crop is not None for result in pictures.values())
+        took = np.mean([result.seconds for result in pictures.values()]) * 1e3
         counts = f"{len(pictures):,} | {faces.total():,} | {faces['blazeface']:,} | {crops:,}"
         print(f"| {way} | {counts} | {took:.1f} |")
 
@@ -113,7 +113,7 @@ def right(found: dict[str, dict[str, Found]], points: dict[str, str], folder: Pa
     print("| | crops | right | wrong |\n|---|---|---|---|")
     for way, pictures in found.items():
         near = 0
-        crops = {name: one.crop for name, one in pictures.items() if one.crop}
+        crops = {name: result.crop for name, result in pictures.items() if result.crop}
         for name, crop in crops.items():
             values = np.array(lookup(points, name).split(","), float).reshape(68, 2)
             height, width = sample_of(folder, name).image.shape[:2]
@@ -135,7 +135,10 @@ def by_group(found: dict[str, dict[str, Found]], path: Path) -> None:
             if value := lookup(values, picture):
                 groups[value].append(picture)
         for value, members in sorted(groups.items()):
-            crops = (sum(p[m].crop is not None for m in members) for p in found.values())
+            crops = (
+                sum(pictures[member].crop is not None for member in members)
+                for pictures in found.values()
+            )
             cells = " | ".join(share(count, len(members)) for count in crops)
             print(f"| {name}: {value} | {len(members):,} | {cells} |")
 

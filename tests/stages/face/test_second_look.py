@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from pipeline.pictures import decode
-from pipeline.sample import Image, Reject
+from pipeline.sample import Image, Reject, Sample
 from stages.demo.portrait import portrait
 from stages.face.crop import overlap
 from stages.face.second_look import Face, SecondLook
+from stages.face_crop import FaceCrop
 from stages.faces import Faces
 
 FACE = [174, 65, 99, 99]  # Haar's box in the portrait
@@ -46,6 +47,14 @@ def test_a_face_that_touches_the_edges_is_found() -> None:
     (face,) = Faces().look(tight)
     assert face.detector == "blazeface"
     assert overlap(face.box, [-6, -10, 99, 99]) > 0.6
+
+
+def test_the_crop_of_a_face_that_reaches_outside_lies_inside() -> None:
+    tight = np.ascontiguousarray(portrait()[0][75:165, 180:270])
+    seen = Faces()(Sample("a.jpg", "", Path(), pixels=tight))
+    assert min(seen.facts["face"][:2]) < 0
+    left, top, side, _ = FaceCrop(scale=0.7, size=0)(seen).facts["crop"]
+    assert left >= 0 and top >= 0 and left + side <= 90 and top + side <= 90
 
 
 def test_the_box_is_the_one_that_haar_would_draw() -> None:
