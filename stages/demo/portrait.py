@@ -39,19 +39,19 @@ def _closed(points: Points) -> Points:
     return moved
 
 
-def none(points: Points, chance: np.random.Generator) -> Points:
-    """Closed and level: the corners come down and in."""
+def none(points: Points, rng: np.random.Generator) -> Points:
+    """Closed and level: the corners move down and in."""
     moved = _closed(points)
-    strength = chance.uniform(0.8, 1.2)
+    strength = rng.uniform(0.8, 1.2)
     width = points[54, 0] - points[48, 0]
     _corners(moved, inward=0.08 * width * strength, up=-0.1 * width * strength)
     return moved
 
 
-def pouting(points: Points, chance: np.random.Generator) -> Points:
+def pouting(points: Points, rng: np.random.Generator) -> Points:
     """Closed, the corners drawn together, the lips pushed out thick."""
     moved = _closed(points)
-    strength = chance.uniform(0.9, 1.1)
+    strength = rng.uniform(0.9, 1.1)
     width = points[54, 0] - points[48, 0]
     centre = points[48:68, 0].mean()
     moved[48:68, 0] = centre + (moved[48:68, 0] - centre) * (1 - 0.45 * strength)
@@ -62,20 +62,20 @@ def pouting(points: Points, chance: np.random.Generator) -> Points:
     return moved
 
 
-def smile(points: Points, chance: np.random.Generator) -> Points:
-    """As she smiles, the corners a little further out and up."""
+def smile(points: Points, rng: np.random.Generator) -> Points:
+    """The portrait smiles already: the corners move a little further out and up."""
     moved = points.copy()
     width = points[54, 0] - points[48, 0]
-    strength = chance.uniform(0, 1)
+    strength = rng.uniform(0, 1)
     _corners(moved, inward=-0.05 * width * strength, up=0.06 * width * strength)
     return moved
 
 
-def openmouth(points: Points, chance: np.random.Generator) -> Points:
+def openmouth(points: Points, rng: np.random.Generator) -> Points:
     """The jaw dropped: lower lip and chin go down, the corners in."""
     moved = points.copy()
     width = points[54, 0] - points[48, 0]
-    strength = chance.uniform(0.8, 1.2)
+    strength = rng.uniform(0.8, 1.2)
     drop = 0.55 * width * strength
     _corners(moved, inward=0.14 * width * strength, up=-0.2 * width * strength)
     moved[LOWER_OUTER, 1] += drop
@@ -103,7 +103,9 @@ def _corners(points: Points, inward: float, up: float) -> None:
 
 
 def warp(image: Image, before: Points, after: Points) -> Image:
-    """The portrait with its landmarks moved, the rest following smoothly."""
+    """The portrait with its landmarks moved from `before` to `after` (68×2, pixels). The rest
+    follows smoothly.
+    """
     import cv2
     from scipy.interpolate import RBFInterpolator
 

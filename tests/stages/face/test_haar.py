@@ -78,8 +78,8 @@ def test_any_square_cascade_gives_the_hits_of_opencv(path: Path) -> None:
 def test_blots_give_the_hits_of_opencv(
     seed: int, height: int, width: int, blot: int, factor: float
 ) -> None:
-    chance = np.random.default_rng(seed)
-    small = chance.integers(0, 256, (height // blot + 1, width // blot + 1), dtype=np.uint8)
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (height // blot + 1, width // blot + 1), dtype=np.uint8)
     same_hits(np.asarray(cv2.resize(small, (width, height)), np.uint8), factor)
 
 
