@@ -9,10 +9,8 @@ from itertools import chain
 from typing import ClassVar, Literal
 
 from pipeline.files import short_digest
-from pipeline.labels import split_of
 from pipeline.sample import Decision, Reject, Sample
-
-SPLITS = {"test": 0, "val": 1}  # what a copy leaves last; training loses its copy first
+from stages.likeness import ranking
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Dedupe:
         """
         from stages.likeness import clusters, pairs
 
-        classes = _same_pixels(samples)
+        classes = ranking.same_pixels(samples)
         best = [members[0] for members in classes]
         near = pairs.near([sample.facts for sample in best], self.max_group_distance)
         leaders = clusters.leaders(
@@ -74,7 +72,9 @@ class Dedupe:
                 f"on one side (groups: {len(groups):,})"
             )
         refused = [(made.sample.key, made.reject) for made in decisions if made.reject]
-        splits = {decision.sample.key: _split(decision.sample) for decision in decisions}
+        splits = {
+            decision.sample.key: ranking.split_given(decision.sample) for decision in decisions
+        }
         crossing = sum(
             reject.reason == "duplicate" and splits[key] != splits[str(reject.measured["of"])]
             for key, reject in refused
@@ -127,32 +127,6 @@ def _settle_after(by_hand: Sequence[Sample], copies: Sequence[Sample]) -> Iterat
             yield Decision(sample, _duplicate(sample, kept))
         else:
             yield Decision(sample, Reject("conflicting_label", of=[kept.key]))
-
-
-def _same_pixels(samples: Sequence[Sample]) -> list[list[Sample]]:
-    """Pictures of the same pixels together, the best first: those of test and val before others,
-    most pixels, least compressed, first key.
-    """
-    size: dict[str, int] = {}
-    for sample in samples:
-        facts = sample.facts
-        size[facts["content"]] = max(size.get(facts["content"], 0), facts["bytes"])
-
-    def rank(sample: Sample) -> tuple[int, int, int, str]:
-        facts = sample.facts
-        area = facts["width"] * facts["height"]
-        side = SPLITS.get(_split(sample), len(SPLITS))
-        return side, -area, -size[facts["content"]], sample.key
-
-    classes: dict[str, list[Sample]] = {}
-    for sample in sorted(samples, key=rank):
-        classes.setdefault(sample.facts["content"], []).append(sample)
-    return list(classes.values())
-
-
-def _split(sample: Sample) -> str:
-    """The split that a picture came with: by its folder, or by who made the set."""
-    return split_of(sample.key) or sample.facts.get("given_split", "")
 
 
 def _short_side(sample: Sample) -> int:
