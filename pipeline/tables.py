@@ -52,8 +52,13 @@ def append_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]
 
 def plain_text(cell: str) -> str:
     """What `csv_text` was given for a cell."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+    return cell[1:] if cell.startswith("'") and _may_be_formula(cell) else cell
 
 
 def _plain(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and _may_be_formula(value) else value
+
+
+def _may_be_formula(text: str) -> bool:
+    """Whether a spreadsheet would compute it, or would without the quotes before it."""
+    return text.lstrip("'").startswith(FORMULA)

@@ -25,6 +25,12 @@ def test_what_is_written_is_read_with_its_white_space_folded(
     assert read(folder) == folded
 
 
+@pytest.mark.parametrize("title", ["'@", "''=1", "=1", "'", "@'"])
+def test_quotes_and_formulas_come_back_as_they_were(title: str, tmp_path: Path) -> None:
+    append(tmp_path, [Source("a.jpg", title=title)])
+    assert read(tmp_path) == [Source("a.jpg", title=title)]
+
+
 def test_a_row_cut_in_half_is_replaced_by_the_next(tmp_path: Path) -> None:
     append(tmp_path, [Source("a.jpg")])
     with open(tmp_path / NAME, "ab") as table:
