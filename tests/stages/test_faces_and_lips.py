@@ -258,7 +258,7 @@ def test_a_mouth_out_of_focus_is_dropped() -> None:
 FACE_AT_1000 = [344, 129, 186, 186]
 
 
-@pytest.mark.parametrize("name", ["wild-a6c9fd59.jpg", "wild-3831", "wild-5b0e"])
+@pytest.mark.parametrize("name", ["wild-a6c9", "wild-3831"])
 def test_a_profile_gives_no_crop(name: str, photographs: Path) -> None:
     (path,) = (photographs / "wild").glob(f"{name}*")
     with pytest.raises(Reject) as caught:
