@@ -52,12 +52,12 @@ def judged(home: Path) -> dict[str, Any]:
 def test_the_data_set_gets_the_figures_that_training_told(home: Path) -> None:
     assert evaluate(home) == 0
     (split, figures), *rest = judged(home).items()
-    told = json.loads((run_of(home) / "evaluation.json").read_text(encoding="utf-8"))[split]
+    written = json.loads((run_of(home) / "evaluation.json").read_text(encoding="utf-8"))[split]
     assert split == "val" and not rest
     assert figures.pop("unanswered") == {}
-    assert figures.pop("loss") == pytest.approx(told.pop("loss"), rel=1e-4)
-    assert figures.pop("ece") == pytest.approx(told.pop("ece"), rel=1e-4)
-    assert figures == told and figures["count"] == 24 and figures["accuracy"] > 0.9
+    assert figures.pop("loss") == pytest.approx(written.pop("loss"), rel=1e-4)
+    assert figures.pop("ece") == pytest.approx(written.pop("ece"), rel=1e-4)
+    assert figures == written and figures["count"] == 24 and figures["accuracy"] > 0.9
 
 
 def test_raw_pictures_get_the_figures_of_the_crops_made_of_them(home: Path) -> None:
@@ -78,9 +78,9 @@ def test_an_onnx_model_gets_the_same_figures(home: Path) -> None:
     alone.parent.mkdir()
     (run_of(home) / "model.onnx").rename(alone)
     assert evaluate(home, "--model", alone) == 0
-    said = json.loads((alone.parent / "evaluation" / "evaluation.json").read_text())["val"]
-    assert said["confusion"] == figures["confusion"]
-    assert said["loss"] == pytest.approx(figures["loss"], rel=1e-4)
+    printed = json.loads((alone.parent / "evaluation" / "evaluation.json").read_text())["val"]
+    assert printed["confusion"] == figures["confusion"]
+    assert printed["loss"] == pytest.approx(figures["loss"], rel=1e-4)
     assert not (alone.parent / "README.md").exists()  # of where it comes from nothing is known
 
 
@@ -105,8 +105,8 @@ def test_mistakes_are_shown_the_surest_first(home: Path, tmp_path: Path) -> None
     swap(tmp_path / "data")
     output = tmp_path / "out"
     assert evaluate(home, "--data", tmp_path / "data", "--output", output) == 0
-    said = json.loads((output / "evaluation.json").read_text())["all"]
-    assert said["confusion"] == [matrix[1], matrix[0]]
+    printed = json.loads((output / "evaluation.json").read_text())["all"]
+    assert printed["confusion"] == [matrix[1], matrix[0]]
     sheet = cv2.imread(str(output / "mistakes.png"))
     assert sheet.shape[1] > 8 * 128 and np.ptp(sheet) > 200
     assert cv2.imread(str(output / "confusion.png")).std() > 10
@@ -152,8 +152,8 @@ def test_what_cannot_be_judged_has_its_reason(home: Path, tmp_path: Path) -> Non
 
 def refusal(home: Path, capsys: pytest.CaptureFixture[str], *more: object) -> tuple[int, str]:
     code = evaluate(home, *more)
-    (said,) = capsys.readouterr().err.splitlines()[-1:]
-    return code, said
+    (printed,) = capsys.readouterr().err.splitlines()[-1:]
+    return code, printed
 
 
 def test_labels_the_model_does_not_know_are_explained(

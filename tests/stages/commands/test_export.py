@@ -106,9 +106,11 @@ def test_the_program_runs_with_torch_alone(home: Path) -> None:
 
 def test_the_differences_are_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export(home, "--output", home / "other.onnx") == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("export: other.onnx on 18 crops of val: shares differ from torch's")
-    assert said[1] == f"export: {home}/other.onnx and other.pt2"
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith(
+        "export: other.onnx on 18 crops of val: shares differ from torch's"
+    )
+    assert printed[1] == f"export: {home}/other.onnx and other.pt2"
 
 
 def test_without_a_val_noise_is_compared_on(
@@ -140,17 +142,17 @@ def test_prediction_with_onnx_imports_no_torch(home: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "printed"),
     [
         (("--model", "x.onnx"), "--model x.onnx is exported already: give a run's folder"),
         (("--output", "x.pt"), "--output x.pt should end in .onnx"),
     ],
 )
 def test_wrong_usage(
-    home: Path, words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+    home: Path, words: tuple[str, ...], printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert export(home, *words) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == said
+    assert capsys.readouterr().err.splitlines()[-1] == printed
 
 
 @pytest.mark.parametrize(

@@ -80,9 +80,9 @@ def test_labels_are_in_the_order_of_their_names_everywhere(trained: Path) -> Non
     network, description = load_model(run_of(trained))
     assert description.labels == labels
     assert description.recipe.epochs == 1 and description.region == "whole"
-    told = json.loads((run_of(trained) / "evaluation.json").read_text())["val"]
-    assert list(told["recall"]) == labels
-    assert [sum(row) for row in told["confusion"]] == [1, 1, 1, 1]
+    written = json.loads((run_of(trained) / "evaluation.json").read_text())["val"]
+    assert list(written["recall"]) == labels
+    assert [sum(row) for row in written["confusion"]] == [1, 1, 1, 1]
     assert description.side == (description.recipe.side or 32) and not network.training
 
 
@@ -135,9 +135,9 @@ def test_test_pictures_are_judged_too_and_never_trained_on(tmp_path: Path) -> No
     put_divided(tmp_path / "raw", {"none": 12, "smile": 12}, {"none": 4, "smile": 4})
     put(tmp_path / "raw" / "test", {"none": 3, "smile": 5}, seed=3)
     assert train(tmp_path, *QUICK) == 0
-    told = json.loads((run_of(tmp_path) / "evaluation.json").read_text())
-    assert {name: one["count"] for name, one in told.items()} == {"val": 8, "test": 8}
-    assert [sum(row) for row in told["test"]["confusion"]] == [3, 5]
+    written = json.loads((run_of(tmp_path) / "evaluation.json").read_text())
+    assert {name: one["count"] for name, one in written.items()} == {"val": 8, "test": 8}
+    assert [sum(row) for row in written["test"]["confusion"]] == [3, 5]
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,8 @@ def test_small_pictures_without_faces_are_pointed_to_region_whole(
     assert main(["train", *lips]) == 1
     printed = capsys.readouterr()
     assert "holds 0 label(s) to train on" in printed.err
-    told = [line for line in printed.out.splitlines() if "--region whole" in line]
-    assert told == lines * [
+    written = [line for line in printed.out.splitlines() if "--region whole" in line]
+    assert written == lines * [
         "train: in 12 of 12 pictures no face or a mouth too small was found, and most are 48 "
         "pixels or smaller: if they are crops already, give --region whole"
     ]

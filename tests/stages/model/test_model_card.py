@@ -75,7 +75,7 @@ def test_the_front_matter_is_what_hubs_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stages", "told"),
+    ("stages", "written"),
     [
         ({"lips": {}}, "**excludes commercial use**"),
         ({"lips": {"landmarks": "dlib"}}, "**excludes commercial use**"),
@@ -84,11 +84,11 @@ def test_the_front_matter_is_what_hubs_read() -> None:
     ],
 )
 def test_the_card_says_what_the_landmark_models_licence_allows(
-    stages: dict[str, dict[str, Any]], told: str | None
+    stages: dict[str, dict[str, Any]], written: str | None
 ) -> None:
     text = card(stages=stages)
     for sentence in ("**excludes commercial use**", "which may be used commercially"):
-        assert (sentence in text) == (sentence == told)
+        assert (sentence in text) == (sentence == written)
 
 
 def test_a_runs_folder_gets_its_card(tmp_path: Path) -> None:

@@ -60,9 +60,9 @@ def test_saving_leaves_two_files_and_the_same_bytes_each_time(folder: Path) -> N
 def trouble_of(path: Path) -> str:
     with pytest.raises(Trouble) as trouble:
         load_model(path)
-    said = str(trouble.value)
-    assert "\n" not in said and len(said) < 2000
-    return said
+    printed = str(trouble.value)
+    assert "\n" not in printed and len(printed) < 2000
+    return printed
 
 
 def test_a_model_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def nothing(data: bytes) -> bytes:
 def test_damaged_weights_say_so(folder: Path, damage: Callable[[bytes], bytes]) -> None:
     path = folder / "best.safetensors"
     path.write_bytes(damage(path.read_bytes()))
-    said = trouble_of(folder)
-    assert said.startswith(f"{path} is damaged, or not of this program (")
-    assert said.endswith("): train again")
+    printed = trouble_of(folder)
+    assert printed.startswith(f"{path} is damaged, or not of this program (")
+    assert printed.endswith("): train again")
 
 
 def test_weights_of_another_network_do_not_fit(folder: Path) -> None:
@@ -126,8 +126,8 @@ def test_a_description_without_a_key_is_none(folder: Path, key: str) -> None:
     known = asdict(DESCRIPTION)
     del known[key]
     (folder / "best.json").write_text(json.dumps(known))
-    said = trouble_of(folder)
-    assert said.startswith(f"{folder}/best.json describes no model: ") and key in said
+    printed = trouble_of(folder)
+    assert printed.startswith(f"{folder}/best.json describes no model: ") and key in printed
 
 
 def test_a_description_of_another_format_is_of_another_version(folder: Path) -> None:

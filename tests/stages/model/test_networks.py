@@ -142,9 +142,9 @@ def trouble_of(data: bytes, folder: Path) -> str:
     path.write_bytes(data)
     with pytest.raises(Trouble) as trouble:
         networks.load(path)
-    said = str(trouble.value)
-    assert said.startswith(f"{path} ") and "\n" not in said and len(said) < 800
-    return said.removeprefix(f"{path} ")
+    printed = str(trouble.value)
+    assert printed.startswith(f"{path} ") and "\n" not in printed and len(printed) < 800
+    return printed.removeprefix(f"{path} ")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -160,8 +160,8 @@ def test_what_is_no_onnx_says_so(data: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.9, 0.99999])
 def test_half_a_file_says_so(run: Path, tmp_path: Path, share: float) -> None:
     data = (run / "model.onnx").read_bytes()
-    said = trouble_of(data[: int(len(data) * share)], tmp_path)
-    assert said.startswith("is no model that `make export` wrote (")
+    printed = trouble_of(data[: int(len(data) * share)], tmp_path)
+    assert printed.startswith("is no model that `make export` wrote (")
 
 
 def no_metadata(model: ModelProto) -> None:

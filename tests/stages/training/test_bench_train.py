@@ -27,9 +27,9 @@ def test_both_loops_are_timed_and_their_curves_drawn(
     data = bench.Data({"train": crops((12, 12)), "val": crops((4, 4), 5)}, ["none", "smile"])
     clock = bench.ours(replace(RECIPES["classic"], epochs=2), data, CPU)
     bench.compare_times(slow, clock, 0.5)
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("plain loop: 2 epochs in ")
-    assert said[1].endswith("; decoding 0.5 s")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("plain loop: 2 epochs in ")
+    assert printed[1].endswith("; decoding 0.5 s")
     bench.draw_curves(slow, clock, tmp_path / "curves.png")
     drawn = cv2.imread(str(tmp_path / "curves.png"))
     assert drawn is not None and drawn.std() > 5

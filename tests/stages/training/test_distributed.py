@@ -164,8 +164,8 @@ def test_several_processes_end_with_the_weights_of_one(
     assert described["labels"] == sorted(TRAIN)
 
 
-def only_one_speaks(said: str, processes: int) -> None:
-    lines = said.splitlines()
+def only_one_speaks(printed: str, processes: int) -> None:
+    lines = printed.splitlines()
     assert sum(f", {processes} processes" in line for line in lines) == 1
     assert sum(line.startswith("train: Validation accuracy") for line in lines) == 1
     assert sum(line.startswith("split: ") for line in lines) == 1

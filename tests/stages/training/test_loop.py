@@ -143,8 +143,8 @@ def test_a_seed_names_the_weights_to_the_bit(name: str) -> None:
     def trained(seed: int) -> dict[str, Tensor]:
         return weights_of(fit(recipe, seed, crops((20, 20)), None, TWO, CPU).network)
 
-    one, again, other = trained(3), trained(3), trained(4)
-    assert not set(changed(one, again))
+    one, repeated, other = trained(3), trained(3), trained(4)
+    assert not set(changed(one, repeated))
     assert {name for name in one if name.endswith("weight")} <= set(changed(one, other))
 
 
@@ -179,9 +179,9 @@ def test_validation_loss_and_accuracy_are_those_of_the_weights_at_the_end_of_the
     with torch.no_grad():
         seen = apply(val.pictures, centre(32, recipe), recipe)
         logits = (state.network(seen) + state.network(seen.flip(3))) / 2
-    said = record.numbers[-1]
-    assert said["data/valloss"] == pytest.approx(F.cross_entropy(logits, val.classes).item())
-    assert said["data/valacc"] == pytest.approx((logits.argmax(1) == val.classes).sum() / 13)
+    printed = record.numbers[-1]
+    assert printed["data/valloss"] == pytest.approx(F.cross_entropy(logits, val.classes).item())
+    assert printed["data/valacc"] == pytest.approx((logits.argmax(1) == val.classes).sum() / 13)
 
 
 @pytest.mark.parametrize("counts", [(40, 40), (24, 24, 24, 24)])
@@ -221,9 +221,9 @@ def test_a_loss_that_explodes_but_stays_finite_is_told_once(
 ) -> None:
     recipe = Recipe(epochs=1, batch=16, optimizer="sgd", lr=lr, schedule="constant")
     state = fit(recipe, 0, crops((22, 22)), crops((4, 4), 5), TWO, CPU)
-    told = capsys.readouterr().out.splitlines()
-    assert state.epoch == 1 and len(told) == lines
-    for line in told:
+    written = capsys.readouterr().out.splitlines()
+    assert state.epoch == 1 and len(written) == lines
+    for line in written:
         assert line.startswith("train: the loss was ") and line.endswith(
             " in epoch 1 (a guess has 0.7): training explodes; stop it and lower --lr"
         )

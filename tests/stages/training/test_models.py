@@ -176,12 +176,14 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_weights_that_cannot_be_had_give_one_sentence_that_says_what_to_do(alone: Path) -> None:
     with pytest.raises(Trouble) as trouble:
         build(RECIPES["mobilenet_v3_small"], 7)
-    said = str(trouble.value)
-    assert "\n" not in said
-    assert said.startswith("pretrained weights for mobilenet_v3_small cannot be downloaded (")
-    assert "https://download.pytorch.org/models/mobilenet_v3_small-047dcff4.pth" in said
-    assert f"put mobilenet_v3_small-047dcff4.pth into {alone}" in said
-    assert said.endswith("or train the whole network from nothing with --weights none --no-freeze")
+    printed = str(trouble.value)
+    assert "\n" not in printed
+    assert printed.startswith("pretrained weights for mobilenet_v3_small cannot be downloaded (")
+    assert "https://download.pytorch.org/models/mobilenet_v3_small-047dcff4.pth" in printed
+    assert f"put mobilenet_v3_small-047dcff4.pth into {alone}" in printed
+    assert printed.endswith(
+        "or train the whole network from nothing with --weights none --no-freeze"
+    )
 
 
 def test_weights_put_where_the_sentence_says_are_used(alone: Path) -> None:

@@ -92,10 +92,10 @@ def test_tensorboard_shows_the_numbers_of_metrics(undisturbed: Path) -> None:
 def test_the_evaluation_is_that_of_the_best_weights(undisturbed: Path) -> None:
     run = run_of(undisturbed)
     best = max(metrics_in(run), key=lambda one: (one["data/valacc"], -one["data/valloss"]))
-    told = json.loads((run / "evaluation.json").read_text())
-    assert told.keys() == {"val"} and told["val"]["count"] == 6
-    assert told["val"]["accuracy"] == pytest.approx(best["data/valacc"])
-    assert told["val"]["loss"] == pytest.approx(best["data/valloss"], rel=1e-4)
+    written = json.loads((run / "evaluation.json").read_text())
+    assert written.keys() == {"val"} and written["val"]["count"] == 6
+    assert written["val"]["accuracy"] == pytest.approx(best["data/valacc"])
+    assert written["val"]["loss"] == pytest.approx(best["data/valloss"], rel=1e-4)
     assert json.loads((run / "best.json").read_text())["numbers"] == best
     assert json.loads((run / "last.json").read_text())["numbers"] == metrics_in(run)[-1]
     assert json.loads((run / "run.json").read_text())["best"] == best
@@ -115,11 +115,11 @@ def stopped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         while running.poll() is None and len(epochs_in_part(unfinished(home))) < 3:
             time.sleep(0.002)
         running.send_signal(request.param)
-        said, _ = running.communicate(timeout=60)
+        printed, _ = running.communicate(timeout=60)
     before = epochs_in_part(unfinished(home))
     assert not run_of(home).exists() and not (unfinished(home) / "run.json").exists()
     assert train(home, *LONG, "--resume") == 0
-    return home, request.param, running.returncode, said.splitlines(), before
+    return home, request.param, running.returncode, printed.splitlines(), before
 
 
 def epochs_in_part(run: Path) -> list[int]:
@@ -156,13 +156,13 @@ def test_a_resumed_run_shows_each_epoch_once_in_tensorboard(stopped: Stopped) ->
 
 
 def test_ctrl_c_finishes_the_epoch_and_says_how_to_go_on(stopped: Stopped) -> None:
-    _, number, code, said, before = stopped
+    _, number, code, printed, before = stopped
     if number == signal.SIGKILL:
         assert code == -signal.SIGKILL
         return
     assert code == 1
-    assert said[-1] == f"train: stopped after epoch {len(before)}; --resume goes on from there"
-    assert "train: ending after this epoch (Ctrl-C again: at once)" in said
+    assert printed[-1] == f"train: stopped after epoch {len(before)}; --resume goes on from there"
+    assert "train: ending after this epoch (Ctrl-C again: at once)" in printed
 
 
 class Dies(Exception):

@@ -24,7 +24,7 @@ QUICK = ("--epochs", "2", "--batch", "16", "--name", "quick")
 
 def test_folds_judge_each_picture_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(home, *QUICK, "--folds", "3", "--group-by", PERSON) == 0
-    said = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().out.splitlines()
     run = home / "processed" / "runs" / "quick-folds"
     rows = list(csv.DictReader((run / "predictions.csv").read_text().splitlines()))
     raw = home / "raw"
@@ -36,17 +36,17 @@ def test_folds_judge_each_picture_once(home: Path, capsys: pytest.CaptureFixture
         none, smile = float(row["p_none"]), float(row["p_smile"])
         assert none + smile == pytest.approx(1, abs=2e-4)
         assert row["predicted"] == ("none" if none >= smile else "smile") or none == smile
-    told = json.loads((run / "evaluation.json").read_text())
+    written = json.loads((run / "evaluation.json").read_text())
     right = sum(row["label"] == row["predicted"] for row in rows)
-    assert told["together"]["count"] == 52
-    assert told["together"]["accuracy"] == pytest.approx(right / 52)
-    assert len(told["accuracy"]["values"]) == 3 and told["settings"]["folds"] == 3
+    assert written["together"]["count"] == 52
+    assert written["together"]["accuracy"] == pytest.approx(right / 52)
+    assert len(written["accuracy"]["values"]) == 3 and written["settings"]["folds"] == 3
     pairs = Counter((row["label"], row["predicted"]) for row in rows)
     names = ("none", "smile")
     confusion = [[pairs[true, guess] for guess in names] for true in names]
-    assert told["together"]["confusion"] == confusion
-    assert sum(line.startswith("seed 0, fold ") for line in said) == 3
-    assert f"every answer: {run / 'predictions.csv'}" == said[-1]
+    assert written["together"]["confusion"] == confusion
+    assert sum(line.startswith("seed 0, fold ") for line in printed) == 3
+    assert f"every answer: {run / 'predictions.csv'}" == printed[-1]
 
 
 def test_seeds_repeat_a_run_and_judge_val_alone(home: Path) -> None:
@@ -54,10 +54,10 @@ def test_seeds_repeat_a_run_and_judge_val_alone(home: Path) -> None:
     run = home / "processed" / "runs" / "quick-seeds"
     rows = list(csv.DictReader((run / "predictions.csv").read_text().splitlines()))
     assert len(rows) == 16 and all(row["file"].startswith("val/") for row in rows)
-    told = json.loads((run / "evaluation.json").read_text())
-    values = told["accuracy"]["values"]
+    written = json.loads((run / "evaluation.json").read_text())
+    values = written["accuracy"]["values"]
     assert len(values) == 2
-    assert told["accuracy"]["mean"] == pytest.approx(sum(values) / 2)
+    assert written["accuracy"]["mean"] == pytest.approx(sum(values) / 2)
 
 
 @pytest.mark.parametrize(
