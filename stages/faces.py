@@ -20,23 +20,29 @@ class Faces:
 
     version: ClassVar[int] = 6
     scale_factor: float = 1.3
-    """Ratio between two sizes searched."""
+    """Each size searched is this many times the next smaller one."""
     min_neighbors: int = 5
     """How many overlapping hits make a face."""
     min_size: int = 48
     """Side of the smallest face searched, in pixels."""
     max_side: int = 1600
-    """Small faces in a larger picture are searched with it reduced to this long side, in pixels."""
+    """A picture with a longer side than this, in pixels, is reduced to it before small faces are
+    searched.
+    """
     exact: bool = False
-    """Search every size at full size, whatever `min_size` says, as the published way does."""
+    """Search every size at full size, whatever `min_size` says, as the published scripts do."""
     second_look: Literal["none", "blazeface"] = "blazeface"
-    """A network that finds the faces Haar misses and drops what it takes for a face; none: Haar
-    alone, as the published way does."""
+    """blazeface: a network finds faces that Haar misses and drops what Haar wrongly took for a
+    face. none: Haar alone, as the published scripts do.
+    """
 
     def __post_init__(self) -> None:
         sizes = min(self.min_size, self.max_side)
         if self.scale_factor <= 1 or self.min_neighbors < 0 or sizes < 1:
-            raise ValueError("scale_factor must be over 1, min_neighbors and sizes positive")
+            raise ValueError(
+                "scale_factor must be over 1, min_neighbors 0 or more, "
+                "min_size and max_side 1 or more"
+            )
 
     def models(self) -> tuple[Path, ...]:
         haar = installed(HAAR)
@@ -56,8 +62,10 @@ class Faces:
         return [face.box for face in self.look(image, everyone)]
 
     def look(self, image: Image, everyone: bool = False) -> list[Face]:
-        """Faces of an H×W×3 uint8 RGB picture, largest first: those seen by the time the largest
-        is known, or `everyone`'s. Raises Reject: `no_face`.
+        """Faces of an H×W×3 uint8 RGB picture, largest first.
+
+        With `everyone` false the search ends once the largest is known, so smaller ones may be
+        missing. Raises Reject: `no_face`.
         """
         import cv2
 
@@ -71,15 +79,15 @@ class Faces:
         return faces
 
     def _both(self, image: Image, grey: Grey, everyone: bool) -> list[Face]:
-        """Faces by Haar and BlazeFace. Haar's small windows take longer than BlazeFace does: where
-        the largest face is enough, they come last.
+        """Faces by Haar and BlazeFace. Haar's small windows take longer than BlazeFace does:
+        where the largest face is enough, they are searched only if nothing else was found.
         """
-        look, hasty = SecondLook(image), not (everyone or self.exact)
+        look, largest_only = SecondLook(image), not (everyone or self.exact)
         known = look.confirmed(
-            self._search.large(grey) if hasty else self.find(grey, everyone), everyone
+            self._search.large(grey) if largest_only else self.find(grey, everyone), everyone
         )
         faces = known + look.added(known, everyone)
-        if hasty and not faces:
+        if largest_only and not faces:
             faces = look.confirmed(self.find(grey))
         return sorted(faces, key=lambda face: (-face.box[2] * face.box[3], face.box))
 

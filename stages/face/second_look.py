@@ -1,4 +1,4 @@
-"""BlazeFace's opinion: of the faces that Haar found, and of pictures in which it found none.
+"""BlazeFace's second opinion: confirms Haar's faces, and adds those that Haar missed.
 
 The thresholds come from 1,756 crawled photographs; docs/faces.md says what they do on others.
 """
@@ -14,16 +14,22 @@ from stages.face.blazeface import SAME_FACE, SIDE, BlazeFace, Detection
 from stages.face.crop import Box, Square, overlap
 from stages.face.model_files import BLAZEFACE, installed
 
-CERTAIN = 0.9  # every detection from this score on is a face,
-SURE = 0.75  # nearly every one from this score on,
-UNSURE = 0.5  # and some from this score on
+CERTAIN = 0.9  # score from which every detection was a face
+SURE = 0.75  # score from which nearly every detection was a face
+UNSURE = 0.5  # score from which some detections were faces; lower scores are ignored
 GLANCE = 96  # pixels of the network's input for a quick look at the whole picture
-QUICK, CLOSE = (64, 2.0), (SIDE, 3.0)  # close looks: pixels of the input, and side of the square
-# that it shows, in sides of the box
-BORDER = 0.25  # of a tight crop's long side, added on all sides: the network needs room
-LARGER = 1.3  # times as wide as Haar's face: the face that is preferred to it
-WIDER, HIGHER = 1.1, 0.12  # Haar's box in sides of BlazeFace's: how wide it is, and how much higher
-# its centre lies (medians over the photographs in which both see the face)
+# Close looks: pixels of the network's input, and side of the square looked at as a multiple of the
+# box's width.
+QUICK = (64, 2.0)
+CLOSE = (SIDE, 3.0)
+# Share of the long side added on each side of a tight crop, because the network needs room around a
+# face.
+BORDER = 0.25
+# A face that only BlazeFace sees is added to a known one if it is over this many times as wide.
+LARGER = 1.3
+# Haar's box relative to BlazeFace's: width ÷ width, and how far its centre lies higher, as a share
+# of the side (medians over the photographs in which both see the face).
+WIDER, HIGHER = 1.1, 0.12
 
 Detector = Literal["haar", "blazeface"]
 
@@ -45,13 +51,15 @@ class SecondLook:
         self._image = image
 
     def confirmed(self, boxes: list[list[int]], everyone: bool = False) -> list[Face]:
-        """Those of Haar's faces that BlazeFace sees too, in their order. Unless everyone is
-        wanted, a close look is only taken until the first is confirmed.
+        """Those of Haar's faces that BlazeFace sees too, in their order.
+
+        Unless `everyone`, close looks stop at the first confirmed face; later ones count only if
+        the glance saw them.
         """
         faces: list[Face] = []
         for box in boxes:
-            known = any(_same(box, far.box) for far in self._glance if far.score >= SURE)
-            if known or ((everyone or not faces) and self._is_sure(box)):
+            seen_at_glance = any(_same(box, far.box) for far in self._glance if far.score >= SURE)
+            if seen_at_glance or ((everyone or not faces) and self._is_sure(box)):
                 faces.append(Face(box, "haar"))
         return faces
 
@@ -82,14 +90,16 @@ class SecondLook:
         return sorted(whole + self._look(SIDE, BORDER), reverse=True)
 
     def _look(self, side: int, border: float) -> list[Detection]:
-        """The whole picture, with so many of its long sides added on all sides."""
+        """The whole picture with a border of `border` × its long side on every side."""
         height, width = self._image.shape[:2]
         whole = round(max(height, width) * (1 + 2 * border))
         square = Square((width - whole) // 2, (height - whole) // 2, whole)
         return _network(side)(self._image, square, UNSURE)
 
     def _look_closely(self, box: Box | list[int], side: int, scale: float) -> Detection | None:
-        """The face in a box, when the network sees little else; None where it sees none."""
+        """Search a square `scale` × as wide as the box; returns the detection that matches the box,
+        or None.
+        """
         left, top, width, height = box
         around = max(1, round(scale * width))
         corner = round(left + (width - around) / 2), round(top + (height - around) / 2)
@@ -97,7 +107,7 @@ class SecondLook:
         return next((detection for detection in near if _same(box, detection.box)), None)
 
     def _is_sure(self, box: list[int]) -> bool:
-        """Whether a quick close look shows a face, or a thorough one does."""
+        """Whether the QUICK or else the CLOSE look shows a face."""
         found = (self._look_closely(box, *look) for look in (QUICK, CLOSE))
         return any(near is not None and near.score >= SURE for near in found)
 
@@ -113,7 +123,7 @@ class SecondLook:
 
 
 def _is_new(box: list[int], faces: list[Face], least: float) -> bool:
-    """Whether a box is wider than `least` and none of the faces'."""
+    """Whether a box is wider than `least` and not the same face as any of `faces`."""
     return box[2] > least and not any(_same(box, face.box) for face in faces)
 
 
@@ -133,7 +143,7 @@ _loaded = threading.local()
 
 
 def _network(side: int) -> BlazeFace:
-    """One for each thread and input side, loaded when it is first needed: 3 ms."""
+    """One for each thread and input side, loaded on first use, which takes 3 ms."""
     name = f"side {side}"
     if not hasattr(_loaded, name):
         setattr(_loaded, name, BlazeFace(installed(BLAZEFACE), side))
