@@ -15,7 +15,7 @@ from stages.likeness import ranking
 
 @dataclass(frozen=True)
 class Dedupe:
-    """Keep the best of each set of copies; put pictures that are near but no copies in a group."""
+    """Keep the best of each set of copies; put similar pictures that are not copies in a group."""
 
     version: ClassVar[int] = 2
     near: Literal["auto", "drop", "group"] = "auto"
@@ -27,14 +27,17 @@ class Dedupe:
     max_group_distance: int = 36
     """Bits of 256; pictures whose hashes differ by no more are one group."""
     prefer: str | None = None
-    """The label that keeps a picture filed under several; without it all of them are rejected."""
+    """The label that keeps a picture filed under several; without it all copies of that picture are
+    rejected.
+    """
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_distance <= self.max_group_distance <= 128:
             raise ValueError("0 ≤ max_distance ≤ max_group_distance ≤ 128 must hold")
 
     def __call__(self, samples: Sequence[Sample]) -> Iterable[Decision]:
-        """Decide by the facts `content` and `hashes` of `normalize`; pixels are seldom looked at.
+        """Decide by the facts `content` and `hashes` of `normalize`; pixels are compared only for
+        near pictures under different labels.
 
         Rejects with `duplicate` (`of`: the key kept, `distance` in bits, `kind`: exact or near) and
         `conflicting_label` (`of`: the keys under other labels); kept pictures may get `group`.
@@ -60,7 +63,7 @@ class Dedupe:
         return sorted(decisions, key=lambda decision: decision.sample.key)
 
     def remarks(self, decisions: Sequence[Decision]) -> Iterator[str]:
-        """Sentences on what was done that the counts do not say."""
+        """Sentences about what was done that the counts do not show."""
         groups = Counter(
             decision.sample.facts["group"]
             for decision in decisions
@@ -85,7 +88,10 @@ class Dedupe:
                 "test keeps its picture before val, and val before train"
             )
         if any(reject.reason == "conflicting_label" for _, reject in refused) and not self.prefer:
-            yield "pictures filed under several labels are all rejected: --prefer LABEL keeps one"
+            yield (
+                "pictures filed under several labels are rejected unless kept by hand: "
+                "--prefer LABEL keeps one"
+            )
 
     def _is_copy(self, better: Sample, worse: Sample) -> bool:
         """Whether a near picture counts as a copy; under another label only beyond doubt."""
@@ -98,7 +104,7 @@ class Dedupe:
         """Decisions on copies of one picture, given with the best first."""
         by_hand = [sample for sample in copies if "by_hand" in sample.facts]
         if by_hand:
-            yield from _settle_after(by_hand, copies)
+            yield from _settle_by_hand(by_hand, copies)
             return
         labels = {sample.label for sample in copies}
         if len(labels) > 1 and self.prefer not in labels:
@@ -117,7 +123,7 @@ class Dedupe:
                 yield Decision(sample, Reject("conflicting_label", of=[kept.key]))
 
 
-def _settle_after(by_hand: Sequence[Sample], copies: Sequence[Sample]) -> Iterator[Decision]:
+def _settle_by_hand(by_hand: Sequence[Sample], copies: Sequence[Sample]) -> Iterator[Decision]:
     """Decisions where a person kept some of the copies: the others give way to them."""
     kept = by_hand[0]
     for sample in copies:
@@ -149,7 +155,9 @@ def _duplicate(copy: Sample, kept: Sample) -> Reject:
 
 
 def _with_group(decisions: Sequence[Decision]) -> Iterator[Decision]:
-    """Decisions on pictures that are near each other; where several are kept, they get a name."""
+    """Decisions on pictures that are near each other; the kept ones get a common group
+    name where there are several.
+    """
     kept = [decision.sample.key for decision in decisions if decision.reject is None]
     for decision in decisions:
         if decision.reject is None and len(kept) > 1:
