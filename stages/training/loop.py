@@ -1,4 +1,4 @@
-"""The trainer, from top to bottom."""
+"""The training loop: epochs, validation, choice of the best epoch."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from stages.training.recipes import Recipe
 from stages.training.state import NO_RECORD, Numbers, Record, State
 from stages.training.validation import Validation
 
-# Times the loss of a guess: a loss so high means that the learning rate is too high. Validation may
-# be far off in the first epochs, as long as batch norm's averages lag behind.
+# A loss over this many times that of guessing means that the learning rate is too high. For
+# validation the limit is higher, because batch norm's averages lag behind in the first epochs.
 EXPLODED = {"data/trainloss": ("the loss", 10), "data/valloss": ("the validation loss", 100)}
 
 
@@ -43,7 +43,7 @@ def fit(
     record: Record = NO_RECORD,
     world: World = ONE_PROCESS,
 ) -> State:
-    """Train a network on `train`; `val`, if given, says which epoch was the best.
+    """Train a network on `train`; `val`, if given, decides which epoch is kept as best.
 
     Raises Trouble where a loss is no longer finite, Usage where the network cannot take the
     recipe's pictures or batches.
@@ -53,10 +53,10 @@ def fit(
     record.start(state, train, recipe)
     source = BatchSource.of(train, len(labels), device)
     prefetch = Prefetch(source, recipe, state.rng, world)
-    validate = Validation(val, recipe, device, world) if val else None
+    validate = Validation(val, recipe, device, world) if val is not None else None
     model, frozen = world.prepare(state.network), recipe.freeze
     bar = _bar(recipe, len(train), state.epoch, shown=record.shows_progress and world.writes)
-    quiet = not world.writes
+    warned = not world.writes
     while state.epoch < recipe.epochs:
         # Epoch.
         began = time.monotonic()
@@ -72,10 +72,10 @@ def fit(
             numbers |= validate(state.network)
         numbers["seconds"] = round(time.monotonic() - began, 4)
         _require_finite(numbers)
-        if not quiet and (warning := _explosion(numbers, math.log(len(labels)))):
-            quiet = True
+        if not warned and (warning := _explosion(numbers, math.log(len(labels)))):
+            warned = True
             print(warning)
-        better = val is not None and (not state.best or _rank(numbers) > _rank(state.best))
+        better = validate is not None and (not state.best or _rank(numbers) > _rank(state.best))
         if better:
             state.best = numbers
 
@@ -83,7 +83,7 @@ def fit(
         if world.writes:
             record.epoch(state, numbers, better)
         bar.set_postfix(_progress(numbers, state.best))
-        if recipe.patience and val and state.epoch - state.best["epoch"] >= recipe.patience:
+        if recipe.patience and validate and state.epoch - state.best["epoch"] >= recipe.patience:
             break
         if world.sum(torch.tensor(float(record.stop_requested), device=device)) > 0:
             break
@@ -97,7 +97,7 @@ def _first_state(recipe: Recipe, seed: int, labels: int, device: torch.device) -
     _keep_pages()
     torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
     network = build(recipe, labels).to(device)
-    if device.type == "cuda":  # its convolutions want the colours of a pixel side by side
+    if device.type == "cuda":  # GPU convolutions are faster with a pixel's channels side by side
         network = network.to(memory_format=torch.channels_last)
     _try_out(network, recipe, device)
     return State(network, optimizer_of(recipe, network), torch.Generator().manual_seed(seed))
@@ -114,18 +114,23 @@ def _bar(recipe: Recipe, count: int, epoch: int, shown: bool) -> tqdm[Any]:
 
 
 def _epoch(model: nn.Module, state: State, prefetch: Prefetch, bar: tqdm[Any]) -> Numbers:
-    """Train on each picture once: loss and accuracy of a picture, and the last learning rate."""
+    """Train on each picture once; returns mean loss and accuracy per picture, and the last
+    learning rate.
+    """
     source, recipe, world = prefetch.source, prefetch.recipe, prefetch.world
     total = torch.zeros(2, device=source.device)
     batches = source.order(recipe, state.rng)
-    for step, (batch, (seen, target)) in enumerate(zip(batches, prefetch(batches), strict=True)):
+    for step, (batch, (pictures, target)) in enumerate(
+        zip(batches, prefetch(batches), strict=True)
+    ):
         rate = learning_rate(recipe, state.epoch, state.epoch + step / len(batches))
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         with autocast(source.device):
-            logits = model(seen).float()
+            logits = model(pictures).float()
         losses = _losses(logits, target, source, recipe)
         state.optimizer.zero_grad(set_to_none=True)
+        # DDP averages gradients over processes; this makes it the mean over the whole batch.
         (losses.sum() * world.size / len(batch)).backward()
         state.optimizer.step()
         answers = logits.detach().mean(1) if logits.ndim == 3 else logits.detach()
@@ -166,14 +171,14 @@ def _explosion(numbers: Numbers, guess: float) -> str:
         if numbers.get(tag, 0.0) > times * guess:
             return (
                 f"train: {name} was {numbers[tag]:,.1f} in epoch {numbers['epoch']} (a guess has "
-                f"{guess:.1f}): training explodes; stop it and lower --lr"
+                f"{guess:.1f}): training diverges; stop it and lower --lr"
             )
     return ""
 
 
 def _keep_pages() -> None:
-    """Have glibc keep freed memory: each batch needs it again, and fresh pages cost a third of the
-    time. The numbers are M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h.
+    """Make glibc keep freed memory. Every batch needs it again; getting fresh pages took a third
+    of the time. The numbers are M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h.
     """
     with suppress(AttributeError, OSError):
         libc = ctypes.CDLL("libc.so.6")
@@ -182,7 +187,9 @@ def _keep_pages() -> None:
 
 
 def _try_out(network: nn.Module, recipe: Recipe, device: torch.device) -> None:
-    """Raise Usage where the network cannot take the recipe's pictures, or a batch of one."""
+    """Raise Usage where the network cannot take the recipe's pictures or, with --batch 1, train on
+    one picture.
+    """
     size = recipe.input_size
     picture = torch.zeros(1, 3, size, size, device=device)
     try:

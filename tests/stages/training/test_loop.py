@@ -225,7 +225,7 @@ def test_a_loss_that_explodes_but_stays_finite_is_told_once(
     assert state.epoch == 1 and len(written) == lines
     for line in written:
         assert line.startswith("train: the loss was ") and line.endswith(
-            " in epoch 1 (a guess has 0.7): training explodes; stop it and lower --lr"
+            " in epoch 1 (a guess has 0.7): training diverges; stop it and lower --lr"
         )
 
 
