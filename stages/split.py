@@ -30,9 +30,13 @@ class Split:
     version: ClassVar[int] = 2
     tables: ClassVar[tuple[str, ...]] = ("metadata.csv",)
     val: float = 0.1
-    """Share of each label that goes to val, rounded down; a label of two or more has one there."""
+    """Share of each label that goes to val, rounded down, but at least one picture of a label with
+    two or more, if its groups allow it.
+    """
     test: float = 0.0
-    """Share of each label that goes to test, rounded down; a label of three or more has one."""
+    """Share of each label that goes to test, rounded down, but at least one picture of a label with
+    three or more, if its groups allow it.
+    """
     group_by: str = ""
     """Regular expression on paths below raw/; pictures with the same first group stay together."""
     groups: Path | None = None
@@ -52,7 +56,7 @@ class Split:
 
     @property
     def memory(self) -> str:
-        """Earlier sides count as long as the seed is the same."""
+        """Sides of earlier runs are reused only with the same seed."""
         return f"seed {self.seed}"
 
     def __call__(
@@ -61,9 +65,10 @@ class Split:
         """Each picture goes to the folder train, val or test; one of a group gets the fact `group`,
         the first key of the group.
 
-        `earlier` are the sides of earlier runs by key. Pictures that came as val or test stay
-        there, with all of their group; a group that came in several of the three goes to train.
-        All others are drawn; those that came as train only for a side that no picture came with.
+        `earlier` are the sides of earlier runs by key. A group with pictures that came as val or
+        test stays there whole; if they came in several splits, the group goes to train. All other
+        groups are drawn. A group that came as train is drawn only for a side for which no pictures
+        were given.
         """
         members = self._members(samples)
         given = given_sides(samples)
@@ -73,7 +78,7 @@ class Split:
             counts: Counter[str] = Counter()
             for group in able:
                 counts.update(group.counts)
-            wanted = {label: _part(count, share, least) for label, count in counts.items()}
+            wanted = {label: _share_of(count, share, least) for label, count in counts.items()}
             Draw(able, side, wanted).run()
         for pictures, group in zip(members, groups, strict=True):
             for sample in pictures:
@@ -96,8 +101,8 @@ class Split:
     def _group(
         self, pictures: Sequence[Sample], earlier: Mapping[str, str], lacking: frozenset[str]
     ) -> Group:
-        """The group of some pictures where it lies before the draw. `lacking` are the sides that
-        no picture came with; pictures that came as train are drawn for those alone.
+        """The group, on the side where it lies before the draw. `lacking`: sides for which no
+        pictures were given.
         """
         given = given_sides(pictures)
         counts = Counter(sample.label for sample in pictures)
@@ -135,10 +140,12 @@ class Split:
                 f"--group-by {self.group_by!r} finds nothing in any path, such as {keys[0]}"
             )
         if keys and self.groups and read_table(self.groups).keys().isdisjoint(keys):
-            lines.append(f"--groups {self.groups} has no picture's key, such as {keys[0]}")
+            lines.append(
+                f"--groups {self.groups} contains none of the pictures' keys, such as {keys[0]}"
+            )
         return lines
 
 
-def _part(count: int, share: float, least: int) -> int:
+def _share_of(count: int, share: float, least: int) -> int:
     """A share of so many pictures, rounded down to whole ones; one where there are `least`."""
     return max(int(count * Fraction(str(share))), int(share > 0 and count >= least))

@@ -13,9 +13,9 @@ CANDIDATES = 100  # kinds of groups on each side that are looked at for an excha
 class Group:
     """Pictures that must stay together.
 
-    `counts` are its pictures by label. `side` is where it lies; it `may` be drawn for some others.
-    `lot` orders the draw. `settled` groups were decided in an earlier run. `merged` ones came
-    together from several sides since; they are the last to be drawn.
+    `counts`: its pictures by label. `side`: where it lies. `may`: the other sides it may be drawn
+    for. `lot` orders the draw. `settled`: it was decided in an earlier run. `merged`: its pictures
+    lay on several sides in an earlier run; such groups are drawn last.
     """
 
     counts: Mapping[str, int]
@@ -33,12 +33,12 @@ class Draw:
         """`groups` are those that may be drawn for `side`; `wanted` are pictures by label."""
         self._side = side
         self._groups = sorted(groups, key=lambda group: (group.merged, group.lot))
-        self._lacks = Counter(wanted)
+        self._missing = Counter(wanted)  # below 0: surplus
         self._train: Counter[str] = Counter()
         self._wanted = wanted
         for group in self._groups:
             if group.side == side:
-                self._lacks.subtract(group.counts)
+                self._missing.subtract(group.counts)
             elif group.side == "train":
                 self._train.update(group.counts)
 
@@ -46,7 +46,7 @@ class Draw:
         """New groups are drawn first. A settled group moves only where that brings each of its
         pictures to a side that lacks it, or where a label would have no picture at all.
         """
-        if not any(self._lacks.values()):
+        if not any(self._missing.values()):
             return
         new = [group for group in self._groups if not group.settled]
         self._fill(new)
@@ -56,20 +56,22 @@ class Draw:
             pass
 
     def _fill(self, groups: Iterable[Group]) -> bool:
-        """Take groups from train that lie wholly within what is lacking; whether there was one."""
+        """Move groups from train that fit wholly into what is lacking; returns whether any
+        moved.
+        """
         moved = False
         for group in groups:
-            fits = all(count <= self._lacks[label] for label, count in group.counts.items())
-            if group.side == "train" and fits and self._train_stays(group):
+            fits = all(count <= self._missing[label] for label, count in group.counts.items())
+            if group.side == "train" and fits and self._train_keeps_labels_without(group):
                 self._move(group)
                 moved = True
         return moved
 
     def _drain(self) -> bool:
-        """Give groups back to train that lie wholly within a surplus; whether there was one."""
+        """Move groups to train that fit wholly into a surplus; returns whether any moved."""
         moved = False
         for group in reversed(self._groups):
-            fits = all(count <= -self._lacks[label] for label, count in group.counts.items())
+            fits = all(count <= -self._missing[label] for label, count in group.counts.items())
             if group.side == self._side and fits:
                 self._move(group)
                 moved = True
@@ -77,11 +79,15 @@ class Draw:
 
     def _exchange(self, groups: Sequence[Group]) -> None:
         """Move a group, or exchange two, as long as that brings the counts nearer."""
-        while any(self._lacks.values()):
+        while any(self._missing.values()):
             inside = self._kinds(groups, self._side)
-            outside = [one for one in self._kinds(groups, "train") if self._train_stays(one)]
-            trials: list[tuple[Group, ...]] = [(one,) for one in (*inside, *outside)]
-            trials += [(one, other) for one in inside for other in outside]
+            outside = [
+                group
+                for group in self._kinds(groups, "train")
+                if self._train_keeps_labels_without(group)
+            ]
+            trials: list[tuple[Group, ...]] = [(group,) for group in (*inside, *outside)]
+            trials += [(group, other) for group in inside for other in outside]
             best = min(trials, key=self._change, default=())
             if not best or self._change(best) >= 0:
                 return
@@ -89,13 +95,17 @@ class Draw:
                 self._move(group)
 
     def _fill_empty_labels(self) -> None:
-        """Give each label that should have a picture here one, if train keeps one too."""
+        """For each label with no picture on this side, move one group that has it, if train keeps a
+        picture of each of its labels.
+        """
         for label, wanted in sorted(self._wanted.items()):
-            if wanted and self._lacks[label] == wanted:
+            if wanted and self._missing[label] == wanted:
                 able = [
                     group
                     for group in self._groups
-                    if group.side == "train" and label in group.counts and self._train_stays(group)
+                    if group.side == "train"
+                    and label in group.counts
+                    and self._train_keeps_labels_without(group)
                 ]
                 if able:
                     self._move(min(able, key=lambda group: (self._change((group,)), group.settled)))
@@ -110,7 +120,7 @@ class Draw:
                     break
         return list(kinds.values())
 
-    def _train_stays(self, group: Group) -> bool:
+    def _train_keeps_labels_without(self, group: Group) -> bool:
         """Whether train keeps a picture of each of the group's labels without it."""
         return all(count < self._train[label] for label, count in group.counts.items())
 
@@ -122,13 +132,14 @@ class Draw:
             for label, count in group.counts.items():
                 change[label] += sign * count
         return sum(
-            abs(self._lacks[label] - by) - abs(self._lacks[label]) for label, by in change.items()
+            abs(self._missing[label] - by) - abs(self._missing[label])
+            for label, by in change.items()
         )
 
     def _move(self, group: Group) -> None:
-        """To the other side."""
+        """Move a group to train or from it, and update the counts."""
         into = group.side == "train"
         group.side = self._side if into else "train"
         for label, count in group.counts.items():
-            self._lacks[label] -= count if into else -count
+            self._missing[label] -= count if into else -count
             self._train[label] -= count if into else -count
