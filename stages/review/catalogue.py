@@ -25,10 +25,12 @@ IN_SET = "kept"  # the reason of pictures that are in the data set
 
 @dataclass(frozen=True)
 class Item:
-    """A picture. `label` is its folder's, `stage` is where its way ended; `thumbnail` is the file
-    as that stage saw it, `picture` the upright one.
+    """A picture. `label` is its folder's; `stage` is the last stage that has a row for it.
 
-    `confidence` is the quick model's in the picture's own label, 1 where it was not judged.
+    `reason`: why it was dropped, `kept`, or empty if it waits for a later stage.
+    `latest`: the file of the last stage that kept it. `picture`: the upright one.
+    `confidence`: the probability that the report's quick model gives the picture's own label; 1 if
+    it was not judged.
     """
 
     number: int
@@ -38,7 +40,7 @@ class Item:
     reason: str
     detector: str
     content: str
-    thumbnail: Path
+    latest: Path
     picture: Path
     confidence: float = 1.0
     likely: str = ""
@@ -47,7 +49,7 @@ class Item:
 class Catalogue:
     """Lists, filters and decides; safe to call from several threads.
 
-    Decisions are on disk before `decide` returns. `version` grows with each of them.
+    Decisions are on disk before `decide` returns. `version` grows with every picture decided on.
     """
 
     def __init__(self, ledger: Ledger, steps: Sequence[Step], processed: Path) -> None:
@@ -66,7 +68,7 @@ class Catalogue:
     def version(self) -> int:
         return len(self._changes)
 
-    def found(self, wanted: Mapping[str, str], order: str = "") -> list[int]:
+    def numbers_where(self, wanted: Mapping[str, str], order: str = "") -> list[int]:
         """Numbers of the items whose fields are as wanted; `order` "suspicion" puts the least
         confident first.
         """
@@ -80,7 +82,7 @@ class Catalogue:
         return chosen
 
     def facets(self) -> dict[str, dict[str, int]]:
-        """By filter its values and how many pictures have them."""
+        """For each filter: its values, and how many pictures have each."""
         counts = {name: Counter(self._field(item, name) for item in self.items) for name in FILTERS}
         return {name: dict(sorted(values.items())) for name, values in counts.items()}
 

@@ -123,7 +123,7 @@ class _Pages:
     async def items(self, request: Request) -> Response:
         """GET: how many pictures a filter finds, and the rows from `start` on."""
         query = request.query_params
-        found = self._catalogue.found(
+        found = self._catalogue.numbers_where(
             {name: query.get(name, "") for name in FILTERS}, query.get("order", "")
         )
         start = int(query.get("start", 0))
@@ -138,7 +138,7 @@ class _Pages:
     def thumbnail(self, request: Request) -> Response:
         """GET: a small JPEG of the picture as the last stage saw it."""
         item = self._catalogue.items[request.path_params["number"]]
-        data = self._thumbnails(item.thumbnail)
+        data = self._thumbnails(item.latest)
         if data is None:
             raise HTTPException(404)
         return Response(data, media_type="image/jpeg", headers=IMAGE)
