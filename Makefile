@@ -18,7 +18,7 @@ help: ## this list
 
 setup: $(READY) $(MODELS) ## virtual environment, packages, face models (about 3 minutes, once)
 
-doctor: setup ## versions, device and models; what is wrong and the way out
+doctor: setup ## versions, device and models; what is wrong and how to fix it
 	@$(PIPELINE) doctor
 
 collect: setup ## N pictures from the web into raw/<LABEL>/, found by QUERY
@@ -60,7 +60,7 @@ report: setup ## one page, processed/report.html: what was kept, dropped and why
 leaks: setup ## copies that cross train/val/test or labels in FOLDER=<any data set>
 	@$(PIPELINE) check "$(FOLDER)" $(FLAGS) $(ARGS)
 
-review: setup ## a page to go through pictures by keys: keep, drop, relabel, set a crop
+review: setup ## a page to go through pictures with the keyboard: keep, drop, relabel, set a crop
 	@$(PIPELINE) review $(FLAGS) $(ARGS)
 
 sheet: setup ## contact sheet of the data set, a row for each label

@@ -5,7 +5,7 @@ from __future__ import annotations
 REASONS = {
     "no_label": "lies directly in raw/, not in a label's folder",
     "bad_link": "a link that leads out of raw/ (see --follow-links), in a circle or nowhere",
-    "name_clash": "by a rare chance its output name is another picture's: rename it",
+    "name_clash": "its output name happens to equal another picture's (rare): rename it",
     "not_a_file": "a pipe, socket or device; never opened",
     "unreadable": "no permission to read it",
     "empty": "no bytes",
@@ -22,8 +22,8 @@ REASONS = {
     "too_small": "short side under 32 pixels (--min-side)",
     "blank": "hardly any difference in brightness (--min-spread)",
     "duplicate": (
-        "a copy: the better picture is kept under the key in of ([how it is "
-        "told](docs/likeness.md))"
+        "a copy: the better picture is kept under the key in of ([how copies are "
+        "recognised](docs/likeness.md))"
     ),
     "conflicting_label": (
         "the same picture lies under another label, as the keys in of (--prefer LABEL)"
@@ -34,6 +34,9 @@ REASONS = {
         "FaceMesh sees no face there (--min-presence), or the two landmark models find different"
         " mouths (--min-agreement)"
     ),
-    "turned_away": "the face is turned so far to a side that the mouth is seen in profile",
+    "turned_away": (
+        "the face is turned so far to a side that the mouth is seen in profile, or partly aside "
+        "and the two models disagree"
+    ),
     "blurred_mouth": ("out of focus: the outline of the lips cannot be seen (--min-sharpness)"),
 }
