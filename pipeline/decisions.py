@@ -1,4 +1,4 @@
-"""A person's word on pictures: `processed/decisions.csv`, a row a decision, kept by content."""
+"""A person's decisions on pictures, by their content: `processed/decisions.csv`, one per row."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Word = Literal["keep", "drop", ""]
 
 
 class ByHand(NamedTuple):
-    """A decision. `digest` is the picture's fact `content`; `key` is what it was called then.
+    """A decision. `digest` is the picture's fact `content`; `key` is the key it had then.
 
-    `decision` "" takes an earlier one back. `label` is the new label, "" for the folder's own.
-    `crop` is left, top and side of the crop in pixels of the upright picture, where it was set.
+    An empty `decision` cancels an earlier one. `label` is the new label; "" keeps the folder's.
+    `crop` is left, top and side of the crop in pixels of the upright picture, None if not set.
     """
 
     key: str
@@ -37,14 +37,14 @@ class ByHand(NamedTuple):
         return {"by_hand": {"decision": self.decision, **crop}}
 
     def mark(self) -> str:
-        """What tells this decision from another one on the same picture."""
+        """A digest that differs between two different decisions on the same picture."""
         return short_digest(f"{self.decision} {self.label} {self.crop}")
 
 
 def read(path: Path, by_key: bool = False) -> dict[str, ByHand]:
-    """The decisions in force by digest, or by key; the last row of a picture counts.
+    """The decisions that hold, by digest or by key. The last row of a picture counts.
 
-    Raises Trouble for a table with other columns, or a row that is no decision.
+    Raises Trouble if a column is missing, or if a row is not a decision.
     """
     rows = read_rows(path)
     needed = {"key" if by_key else "digest", "decision"}
@@ -55,7 +55,7 @@ def read(path: Path, by_key: bool = False) -> dict[str, ByHand]:
         cells = dict(zip(rows[0], row, strict=False))
         decision = _decision(cells)
         if decision is None:
-            raise Trouble(f"{path}, line {number} is no decision: mend it or delete it")
+            raise Trouble(f"{path}, line {number} is not a decision: correct it or delete it")
         found[decision.key if by_key else decision.digest] = decision
     return {digest: decision for digest, decision in found.items() if decision.decision}
 
@@ -75,7 +75,7 @@ def _cells(decision: ByHand) -> tuple[str, ...]:
 
 
 def applied(sample: Sample, decisions: Mapping[str, ByHand]) -> Sample:
-    """A sample with what a person decided of it, if anything."""
+    """The sample with a person's decision on it, if there is one."""
     decision = decisions.get(sample.facts.get("content", ""))
     if decision is None or "by_hand" in sample.facts:
         return sample

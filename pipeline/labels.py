@@ -1,4 +1,4 @@
-"""What a key says of its picture: the label, and the split that the user filed it under."""
+"""What a picture's key tells: its label, and the split whose folder the user put it in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPLIT = re.compile(  # a group for each of SPLITS
     re.IGNORECASE,
 )
 
-_SELECT = {chr(code) for code in range(0xFE00, 0xFE10)}  # variation selectors: drawn as nothing
+_SELECT = {chr(code) for code in range(0xFE00, 0xFE10)}  # variation selectors, which are invisible
 
 
 def label_of(key: str) -> str:
@@ -35,7 +35,7 @@ def label_of(key: str) -> str:
 
 
 def split_of(key: str) -> str:
-    """The split that the user filed a picture under: "train", "val", "test", or "".
+    """The split whose folder the user put a picture in: "train", "val", "test", or "".
 
     >>> split_of("Validation/smile/1.jpg"), split_of("smile/1.jpg")
     ('val', '')
@@ -56,16 +56,16 @@ def split_named(folder: str) -> str:
 
 
 def splits_among(keys: Iterable[str]) -> dict[str, str]:
-    """The split by name of the folder, for the first folders that are taken as one."""
+    """The first folders of keys that are taken as splits: the split by name of the folder."""
     first = {key.partition("/")[0] for key in keys if "/" in key}
     return {name: split for name in sorted(first) if (split := split_named(name))}
 
 
 def require_clear(keys: Iterable[str], root: Path) -> None:
-    """Raises Usage where a first folder may be a split or a label, where two folders mean one
-    split, and where two labels look the same. `root` is named in the message.
+    """Raise Usage if the folders can be understood in two ways. `root` is named in the message.
 
-    A test folder beside labels is clear where it holds nothing but these labels.
+    This is so if folders of splits and of labels lie side by side, if two folders mean one split,
+    or if two labels look the same. A test folder beside labels is clear if it holds only them.
     """
     keys = list(keys)
     splits = splits_among(keys)
@@ -99,11 +99,12 @@ def _require_different_looks(labels: Iterable[str], root: Path) -> None:
 
 
 def _as_seen(label: str) -> str:
-    """The same text for labels that look alike: capitals, forms of Unicode, invisible characters
-    and the number of spaces make no difference.
+    """A text that is the same for labels that look alike.
+
+    Capitals, forms of Unicode, invisible characters and the number of spaces make no difference.
     """
     plain = label
-    for _ in range(2):  # casefold leaves some characters composed otherwise
+    for _ in range(2):  # casefold leaves some characters that NFKC changes once more
         plain = unicodedata.normalize("NFKC", plain).casefold()
     visible = (char for char in plain if unicodedata.category(char) != "Cf" and char not in _SELECT)
     return " ".join("".join(visible).split())

@@ -73,9 +73,11 @@ class Entry(NamedTuple):
 class Difference(NamedTuple):
     """Difference between a stage's rows and its input."""
 
-    stale: dict[str, str]  # to be done: stamp of the input by key, in order of key
-    remade: set[str]  # keys in `stale` that were done with other settings
-    gone: set[str]  # keys that are done, but are in the input no more
+    # Stamp of the input by key, in order of key: pictures that are new, changed, in error, or
+    # made with other settings.
+    todo: dict[str, str]
+    to_remake: set[str]  # keys in `todo` that were done with other settings
+    gone: set[str]  # keys that are done, but are no longer in the input
 
 
 class Ledger:
@@ -122,13 +124,13 @@ class Ledger:
         )
 
     def see(self, stamps: Iterable[tuple[str, str]]) -> None:
-        """Take note of the keys and stamps of the raw files, until the ledger is closed."""
+        """Remember the keys and stamps of the raw files until the ledger is closed."""
         with self._connection:
             self._connection.execute("DELETE FROM temp.seen")
             self._connection.executemany("INSERT INTO temp.seen VALUES (?, ?)", stamps)
 
     def decide(self, marks: Mapping[str, str]) -> None:
-        """Take note of a person's decisions by content. They become part of the stamps."""
+        """Remember a person's decisions by content. They become part of the stamps."""
         with self._connection:
             self._connection.execute("DELETE FROM temp.decided")
             self._connection.executemany("INSERT INTO temp.decided VALUES (?, ?)", marks.items())
@@ -137,11 +139,11 @@ class Ledger:
     def compare(self, stage: str, fingerprint: str, source: str | None) -> Difference:
         """Difference between a stage's rows and its input.
 
-        The input is another stage's kept rows (None: the raw files that `see` was told of).
+        The input is another stage's kept rows (None: the raw files that `see` was given).
         """
         names = {"stage": stage, "fingerprint": fingerprint, "input": source}
-        stale: dict[str, str] = {}
-        remade: set[str] = set()
+        todo: dict[str, str] = {}
+        to_remake: set[str] = set()
         for key, wanted, only_settings in self._connection.execute(
             self._wanted
             + """
@@ -153,15 +155,15 @@ class Ledger:
             """,
             names,
         ):
-            stale[key] = wanted
+            todo[key] = wanted
             if only_settings:
-                remade.add(key)
+                to_remake.add(key)
         gone = self._connection.execute(
             self._wanted
             + "SELECT key FROM outcome WHERE stage = :stage EXCEPT SELECT key FROM wanted",
             names,
         )
-        return Difference(stale, remade, {key for (key,) in gone})
+        return Difference(todo, to_remake, {key for (key,) in gone})
 
     def keys(self, stage: str) -> set[str]:
         """Keys of all rows of a stage."""

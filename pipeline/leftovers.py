@@ -1,4 +1,4 @@
-"""Files and folders that programs leave behind among pictures. They are never looked at."""
+"""Files and folders that programs leave behind among pictures. They are left out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FOLDER, _FILE = _matcher(FOLDERS), _matcher(FILES)
 
 
 def is_leftover(name: str, is_folder: bool) -> bool:
-    """Whether a program left this behind. Only the name counts, in any capitals.
+    """Whether a program left this behind. Only the name counts; capitals make no difference.
 
     >>> is_leftover("thumbs.DB", is_folder=False), is_leftover("smile", is_folder=True)
     (True, False)
@@ -41,11 +41,11 @@ def is_leftover(name: str, is_folder: bool) -> bool:
 
 
 def count(counts: Counter[str], entry: os.DirEntry[str]) -> None:
-    """Add a leftover to the counts: a file by its pattern, a folder by its name and its files."""
+    """Count a leftover: a file under its pattern, the files of a folder under the folder's name."""
     if entry.is_dir(follow_symlinks=False):
         counts[entry.name] += sum(len(names) for _, _, names in os.walk(entry.path))
     else:
-        same = (one for one in FILES if _matcher((one,)).match(entry.name))
+        same = (pattern for pattern in FILES if _matcher((pattern,)).match(entry.name))
         counts[next(same, entry.name)] += 1
 
 

@@ -1,4 +1,4 @@
-"""What a run says: settings that changed, what became of the pictures, the room that is missing."""
+"""What a run prints and logs: changed settings, counts of pictures, disk space, errors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pipeline.step import Step
 
 
 def announcement(step: Step, plan: Plan, ledger: Ledger) -> str:
-    """Why pictures are redone: which settings differ from those they were made with, or that the
-    program or its models do; "" where nothing is redone.
+    """Why pictures are redone: the settings that changed, or else that the program or its models
+    did. It is "" if nothing is redone.
     """
-    if not plan.remade:
+    if not plan.to_remake:
         return ""
     before = ledger.made_with(step.name)
     changes = ", ".join(
@@ -25,11 +25,11 @@ def announcement(step: Step, plan: Plan, ledger: Ledger) -> str:
         if name in before and before[name] != value
     )
     changes = changes or f"{step.name} or its models differ in this version of the program"
-    return f"{changes}: {len(plan.remade):,} pictures will be redone"
+    return f"{changes}: {len(plan.to_remake):,} pictures will be redone"
 
 
 def summary(step: Step, ledger: Ledger) -> str:
-    """Pictures that came in, were kept and were rejected, by reason, and errors."""
+    """Counts of one stage in one line: in, kept, rejected by reason, and errors."""
     kept, rejected, errors = ledger.counts(step.name)
     dropped = sum(rejected.values())
     line = f"{step.name}: {kept + dropped + errors:,} in, {kept:,} kept, {dropped:,} rejected"
@@ -38,9 +38,9 @@ def summary(step: Step, ledger: Ledger) -> str:
 
 
 def room_needed(step: Step, plan: Plan, ledger: Ledger, processed: Path) -> str:
-    """How much room is free, and how much is missing if pictures go on as large as so far."""
+    """How much disk space is free, and how much is missing if the average size stays the same."""
     free = shutil.disk_usage(processed).free / 1e6
-    left = len(plan.stale.keys() - ledger.keys(step.name))
+    left = len(plan.todo.keys() - ledger.keys(step.name))
     made = (processed / output for output in ledger.outputs(step.name))
     sizes = [path.stat().st_size for path in made if path.exists()]
     missing = left * sum(sizes) / max(1, len(sizes)) / 1e6 - free

@@ -1,4 +1,4 @@
-"""What a step has to do: wanted − done. This reads names, times and rows, but no picture."""
+"""What a step has to do: its input compared with its rows and files. No picture is decoded."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ class Plan:
     """What one step has to do."""
 
     fingerprint: str  # the step's own, for its new rows
-    stale: dict[str, str]  # to be done: stamp of the input by key, in order of key
-    remade: set[str]  # keys in `stale` that were done with other settings
-    gone: set[str]  # keys that are done, but are in the input no more
+    # Stamp of the input by key, in order of key: pictures that are new, changed, in error, made
+    # with other settings, or whose files are missing.
+    todo: dict[str, str]
+    to_remake: set[str]  # keys in `todo` that were done with other settings
+    gone: set[str]  # keys that are done, but are no longer in the input
     stray: set[str]  # files to delete: no row owns them, or their row is about to be redone
 
     def without(self, keys: Container[str]) -> Plan:
         """The plan without the work on some keys."""
-        stale = {key: stamp for key, stamp in self.stale.items() if key not in keys}
-        return replace(self, stale=stale)
+        todo = {key: stamp for key, stamp in self.todo.items() if key not in keys}
+        return replace(self, todo=todo)
 
     @property
     def empty(self) -> bool:
-        return not (self.stale or self.gone or self.stray)
+        return not (self.todo or self.gone or self.stray)
 
 
 class Planner:
@@ -46,7 +48,7 @@ class Planner:
         self._ledger = ledger
         self._follow_links = follow_links
         self._decisions = decisions.read(processed / decisions.NAME)
-        ledger.decide({digest: one.mark() for digest, one in self._decisions.items()})
+        ledger.decide({digest: decision.mark() for digest, decision in self._decisions.items()})
         self._listing: Listing | None = None
         self._found: dict[str, Found] = {}
 
@@ -55,18 +57,18 @@ class Planner:
         fingerprint = step.fingerprint()
         if step.input is None:
             self._raw_files()
-        stale, remade, gone = self._ledger.compare(step.name, fingerprint, step.input)
+        todo, to_remake, gone = self._ledger.compare(step.name, fingerprint, step.input)
         present, outputs = self.present(step), self._ledger.outputs(step.name)
-        lost = {outputs[path] for path in outputs.keys() - present} - stale.keys() - gone
+        missing_outputs = {outputs[path] for path in outputs.keys() - present} - todo.keys() - gone
         if not self._tables_exist(step):
-            stale = self.sources(step)
-        elif lost:
+            todo = self.sources(step)
+        elif missing_outputs:
             wanted = self.sources(step)
-            stale = {key: wanted[key] for key in sorted(stale.keys() | lost)}
+            todo = {key: wanted[key] for key in sorted(todo.keys() | missing_outputs)}
         stray = present - outputs.keys()
-        if stale or gone:
-            stray |= {path for path, key in outputs.items() if key in stale or key in gone}
-        return Plan(fingerprint, stale, remade, gone, stray & present)
+        if todo or gone:
+            stray |= {path for path, key in outputs.items() if key in todo or key in gone}
+        return Plan(fingerprint, todo, to_remake, gone, stray & present)
 
     def count(self, step: Step) -> int:
         """Number of pictures in a step's input."""
@@ -79,7 +81,10 @@ class Planner:
         return {key: found.stamp for key, found in self._raw_files().items()}
 
     def samples(self, step: Step, only: Container[str] | None = None) -> Iterator[Sample]:
-        """A step's input (`only` some keys of it), without the files that must not be opened."""
+        """The samples of a step's input, or of the keys in `only`.
+
+        Files that must not be opened are left out.
+        """
         if step.input is not None:
             kept = self._ledger.samples(step.input, self._processed, only)
             return (decisions.applied(sample, self._decisions) for sample in kept)
@@ -90,29 +95,33 @@ class Planner:
         )
 
     def refused(self, step: Step, plan: Plan) -> Iterator[Found]:
-        """Stale files that must not be opened."""
+        """Files to do that must not be opened."""
         if step.input is None:
             files_by_key = self._raw_files()
-            yield from (files_by_key[key] for key in plan.stale if files_by_key[key].refusal)
+            yield from (files_by_key[key] for key in plan.todo if files_by_key[key].refusal)
 
     def copies(self, step: Step, plan: Plan) -> set[str]:
-        """Keys of stale pictures that are copies of others, where these are the user's files."""
+        """Keys of pictures to do that are copies of others; only for the first step, whose input is
+        the user's files.
+        """
         raw = self._raw_files() if step.input is None else {}
-        return copies(raw[key] for key in plan.stale if key in raw)
+        return copies(raw[key] for key in plan.todo if key in raw)
 
     def present(self, step: Step) -> set[str]:
-        """Pictures and half-written files in the step's folder, relative to the processed one."""
+        """Pictures and half-written files in the step's folder, as paths relative to the processed
+        folder.
+        """
         return files.pictures_in(self._processed, step.folder)
 
     def listing(self) -> Listing:
-        """What lies in the raw folder, looked up once.
+        """What the raw folder holds, listed once.
 
-        Raises Usage where there is no such folder, and where its labels cannot be told apart.
+        Raises Usage if there is no such folder, or if its labels and splits are ambiguous.
         """
         if self._listing is None:
             if not self._raw.is_dir():
                 raise Usage(
-                    f"{self._raw} is no folder: put your pictures into {self._raw}/<label>/, "
+                    f"{self._raw} is not a folder: put your pictures into {self._raw}/<label>/, "
                     "or name another with --raw"
                 )
             listing = find(self._raw, self._follow_links, closed=self._processed)

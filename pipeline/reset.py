@@ -21,7 +21,9 @@ class Reset:
     def run(self, context: Context) -> int:
         folder = context.processed
         if not (folder / "ledger.sqlite").exists():
-            raise Trouble(f"{folder} holds no ledger, so it is not ours to empty: nothing deleted")
+            raise Trouble(
+                f"{folder} holds no ledger, so this program did not make it: nothing deleted"
+            )
         with files.hold(folder):
             return self._empty(folder)
 
@@ -34,7 +36,7 @@ class Reset:
                 shutil.rmtree(path)
             elif path.name not in (".lock", decisions.NAME):
                 path.unlink()
-        stays = f" but for {decisions.NAME}" if (folder / decisions.NAME).exists() else ""
+        stays = f" except for {decisions.NAME}" if (folder / decisions.NAME).exists() else ""
         print(f"{folder} is empty{stays}")
         return 0
 

@@ -39,14 +39,15 @@ class Runner:
         self._executor = executor
         self._say = say
         self._worked: set[str] = set()  # steps that have new rows
-        self._failed: dict[str, set[str]] = defaultdict(set)  # keys by step, not to be tried again
+        # Keys by step that failed in this command; not tried again before the next one.
+        self._failed: dict[str, set[str]] = defaultdict(set)
 
     def run(self, step: Step, after: Sequence[Step] = ()) -> int:
         """Bring one step up to date; returns how many of its pictures are in error.
 
         New pictures go through the later picture steps in `after` in the same worker, so each is
-        decoded once. This skips whole-set steps; what those drop is removed from the later steps
-        when their turn comes. Raises Trouble where the disk is full.
+        decoded once. Whole-set steps are skipped on the way. What they drop later is removed from
+        the later steps when their turn comes. Raises Trouble if the disk is full.
         """
         plan = self.planner.plan(step).without(self._failed[step.name])
         if changes := announcement(step, plan, self._ledger):
@@ -57,7 +58,7 @@ class Runner:
                 if step.whole_set:
                     remarks = decide(step, plan, self.planner, self._ledger, self._processed)
                 else:
-                    self._judge(step, plan, after)
+                    self._process(step, plan, after)
             self._ledger.set_made_with(step.name, step.settings())
         except OSError as error:
             if not files.is_full(error):
@@ -73,19 +74,21 @@ class Runner:
             self._say(files.shown(f"{step.name}: {remark}"))
         return self._ledger.counts(step.name)[2]
 
-    def _judge(self, step: Step, plan: Plan, after: Sequence[Step]) -> None:
-        """Do what is stale, picture by picture."""
-        self._ledger.forget(step.name, plan.stale.keys() | plan.gone)
+    def _process(self, step: Step, plan: Plan, after: Sequence[Step]) -> None:
+        """Process a picture step: clear what is outdated, then send each picture to be done
+        through the stages.
+        """
+        self._ledger.forget(step.name, plan.todo.keys() | plan.gone)
         files.remove(self._processed, step.folder, plan.stray)
         later = [other for other in after if not other.whole_set]
         works = [Work(step, self._processed, plan.fingerprint)]
         works += [Work(other, self._processed, other.fingerprint()) for other in later]
-        results = self._results(Route(tuple(works)), plan, self._stages(step, plan, after))
+        results = self._results(Route(tuple(works)), plan, self._stage_counts(step, plan, after))
         title = " … ".join([step.name, *(other.name for other in later[-1:])])
         rejected = 0
         with (
             RowBatch(self._ledger) as batch,
-            progress(results, desc=title, unit=" pictures", total=len(plan.stale)) as bar,
+            progress(results, desc=title, unit=" pictures", total=len(plan.todo)) as bar,
         ):
             bar.set_postfix(rejected=rejected, refresh=False)
             for rows in bar:
@@ -97,43 +100,43 @@ class Runner:
                         bar.set_postfix(rejected=rejected, refresh=False)
 
     def _note(self, name: str, row: Outcome) -> None:
-        """Keep in mind what a step did in this command; log an error."""
+        """Remember that a step has new rows, and which pictures failed; log an error."""
         self._worked.add(name)
         if row.verdict == "error":
             self._failed[name].add(row.key)
             log_error(self._processed, name, row)
 
-    def _stages(self, step: Step, plan: Plan, after: Sequence[Step]) -> dict[str, int]:
-        """Through how many stages of the route each stale picture goes.
+    def _stage_counts(self, step: Step, plan: Plan, after: Sequence[Step]) -> dict[str, int]:
+        """How many stages of the route each picture goes through.
 
-        It stops before the first step that knows it. A copy of another new picture stops before
-        the first whole-set step, which is likely to drop it.
+        A picture stops before the first later step that already has a row for it. A copy of
+        another new picture stops before the first whole-set step, which will probably drop it.
         """
         later = [other for other in after if not other.whole_set]
         known = [self._ledger.keys(other.name) for other in later]
-        alone = sum(1 for _ in takewhile(lambda other: not other.whole_set, after))
-        copies = self.planner.copies(step, plan) if alone < len(later) else set()
+        before_whole_set = sum(1 for _ in takewhile(lambda other: not other.whole_set, after))
+        copies = self.planner.copies(step, plan) if before_whole_set < len(later) else set()
         stages: dict[str, int] = {}
-        for key in plan.stale:
-            most = alone if key in copies else len(later)
+        for key in plan.todo:
+            most = before_whole_set if key in copies else len(later)
             stages[key] = 1 + next((place for place in range(most) if key in known[place]), most)
         return stages
 
     def _results(
         self, route: Route, plan: Plan, stages: dict[str, int]
     ) -> Iterator[dict[str, Outcome]]:
-        """Rows by stage name, picture by picture; the executor has the work.
+        """Rows by stage name, picture by picture; the executor does the work.
 
-        A picture over which a worker was lost goes once more through the stages before the one
-        at fault, so that each of them has its row.
+        If a worker was lost over a picture, that picture goes once more through the stages before
+        the one at fault, so that each of them gets its row.
         """
         first = route.works[0]
         for found in self.planner.refused(first.step, plan):
             sample = Sample(found.key, found.label, Path(found.path))
-            yield {first.step.name: first.rejected(sample, found.stamp, found.refusal, {})}
+            yield {first.step.name: first.rejected_row(sample, found.stamp, found.refusal, {})}
         tasks: Iterable[Task] = (
-            Task(sample, plan.stale[sample.key], stages[sample.key])
-            for sample in self.planner.samples(first.step, plan.stale)
+            Task(sample, plan.todo[sample.key], stages[sample.key])
+            for sample in self.planner.samples(first.step, plan.todo)
         )
         while tasks:
             lost: list[Task] = []

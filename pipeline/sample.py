@@ -28,7 +28,7 @@ class Facts(TypedDict, total=False):
     given_split: str  # the split that the makers of the set put it in
 
     # normalize
-    format: str  # of the user's file: Pillow's name ("JPEG"), or what a file never opened is
+    format: str  # of the user's file: Pillow's name ("JPEG"), or the kind of a file never opened
     bytes: int  # size of the user's file
     frame: int  # which frame or page of the user's file was taken, from 0; only where not the first
     exif: str  # "unusable": the orientation in it could not be read
@@ -68,7 +68,6 @@ class Facts(TypedDict, total=False):
     of: str | list[str]  # duplicate: key of the picture kept; conflicting_label: keys of the others
     distance: int  # duplicate: bits of 256 in which the hashes differ
     kind: str  # duplicate: "exact" (the same pixels) or "near"
-    unconfirmed: list[int]  # no_face: box of a face that Haar alone saw
     mouth: int  # mouth_too_small: width in pixels
 
 
@@ -90,7 +89,7 @@ class Sample:
     """One picture on its way through the stages.
 
     `key` is its path below the raw folder, with forward slashes. `file` is where its present
-    bytes lie, `digest` names them ("" for a file of the user's, whose content is not yet known).
+    bytes lie, `digest` names them ("" for one of the user's files: its content is not yet known).
     `encoded` is a ready JPEG and `pixels` are H×W×3 uint8 RGB that no file holds yet.
     A stage returns the sample unchanged, with more facts, or with other pixels.
     """
@@ -115,12 +114,12 @@ class Sample:
     def image(self) -> Image:
         """The picture, H×W×3 uint8 RGB, decoded at the first use.
 
-        Raises ValueError where the bytes are no picture, OSError where they cannot be read.
+        Raises ValueError if the bytes are not a picture, OSError if they cannot be read.
         """
         return cast(Picture, self.picture).pixels
 
     def with_facts(self, **facts: Any) -> Sample:
-        """The same picture, more known about it."""
+        """The same picture with more facts."""
         return replace(self, facts=self._facts_and(facts))
 
     def with_image(self, pixels: Image, **facts: Any) -> Sample:
@@ -129,12 +128,12 @@ class Sample:
         return replace(self, pixels=pixels, encoded=None, picture=None, facts=facts_now)
 
     def with_bytes(self, encoded: bytes, pixels: Image, **facts: Any) -> Sample:
-        """The sample with a ready JPEG for its file, and what that JPEG decodes to."""
+        """The sample with a ready JPEG for its file, and the pixels that it decodes to."""
         facts_now = self._facts_and(facts)
         return replace(self, pixels=pixels, encoded=encoded, picture=None, facts=facts_now)
 
     def at(self, file: Path, digest: str) -> Sample:
-        """The sample as it was written to a file; what that file decodes to stays decoded."""
+        """The sample as it was written to a file. Pixels stay decoded if the file has the same."""
         lossy = self.pixels is not None and self.encoded is None
         picture = None if lossy else self.picture
         return replace(self, file=file, digest=digest, encoded=None, pixels=None, picture=picture)

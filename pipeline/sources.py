@@ -1,4 +1,4 @@
-"""`sources.csv`: where each picture of a label's folder comes from, a row a picture."""
+"""`sources.csv`: where each picture of a label's folder comes from, one row per picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Source(NamedTuple):
     """Where one picture comes from; "" is unknown. `file` is below the label's folder.
 
     `group` names what must not be divided between train and val: a film, a person, a sequence.
-    `split` is the side that the picture was given by who made the set. `refused` is the reason why
+    `split` is the split that the makers of the set put the picture in. `refused` is the reason why
     an address gave no picture; `file` is "" then.
     """
 
@@ -37,10 +37,10 @@ class Source(NamedTuple):
 
 
 def read(folder: Path) -> list[Source]:
-    """The rows of a label's folder, none where there is no table.
+    """The rows of a label's folder; none if there is no table.
 
-    A last row that a power cut left unfinished is passed over. Raises Trouble where the table is
-    the user's own, with other columns.
+    A last row that a power cut left unfinished is skipped. Raises Trouble if the table has other
+    columns, which means that it is the user's own.
     """
     rows = read_rows(folder / NAME)
     if rows and tuple(rows[0]) != Source._fields:
@@ -50,10 +50,10 @@ def read(folder: Path) -> list[Source]:
 
 
 def facts(folder: Path) -> dict[str, Facts]:
-    """What a folder's table says of its pictures, by file: the facts that later stages carry.
+    """The facts in a folder's table, by file. Later stages carry them on.
 
     `origin` holds address, page, title, creator, licence and the like; `given_group` and
-    `given_split` are there where the table has them. A user's own table says nothing.
+    `given_split` are there if the table has them. A user's own table gives no facts.
     """
     try:
         return {source.file: _facts(source) for source in read(folder) if source.file}

@@ -34,7 +34,7 @@ class Status:
 
 
 def status(steps: Sequence[Step], planner: Planner, ledger: Ledger) -> list[dict[str, Any]]:
-    """One entry for each stage. It is up to date when it and all before it have nothing to do."""
+    """One entry for each stage. It is up to date if it and all before it have nothing to do."""
     entries: list[dict[str, Any]] = []
     current = True
     for step in steps:

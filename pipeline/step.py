@@ -15,7 +15,7 @@ from pipeline.sample import Decision, Sample
 class Stage(Protocol):
     """A frozen dataclass whose fields are its settings.
 
-    `version` is counted up when the code changes what the stage puts out.
+    Raise `version` when the code changes what the stage puts out.
     """
 
     version: ClassVar[int]

@@ -8,13 +8,13 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a cell that begins so for one
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # formulas begin with these
 
 
 def csv_text(header: Sequence[str] | None, rows: Iterable[Sequence[object]]) -> str:
-    """The text of a CSV file, or of more rows for one (no header).
+    """The text of a CSV file. Without a header it is rows to append to one.
 
-    A cell that a spreadsheet would take for a formula gets an apostrophe in front.
+    A cell that a spreadsheet would treat as a formula gets an apostrophe in front.
     """
     text = io.StringIO()
     table = csv.writer(text)
@@ -25,7 +25,7 @@ def csv_text(header: Sequence[str] | None, rows: Iterable[Sequence[object]]) -> 
 
 
 def read_rows(path: Path) -> list[list[str]]:
-    """The rows that `append_rows` finished, the header among them; none where there is no file."""
+    """The finished rows of a table, the header included; none if there is no file."""
     if not path.is_file():
         return []
     text = path.read_text(encoding="utf-8", errors="replace")
@@ -34,10 +34,10 @@ def read_rows(path: Path) -> list[list[str]]:
 
 
 def append_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Add rows to a table, which is begun where there is none. They are on disk when this returns.
+    """Add rows to a table; it is made if there is none. They are on disk when this returns.
 
-    White space is folded, so that a row is a line. A last row that a power cut left unfinished is
-    replaced.
+    Each run of white space becomes one space, so that a row is one line. A last row that a power
+    cut left unfinished is replaced.
     """
     folded = [[" ".join(cell.split()) for cell in row] for row in rows]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def append_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]
 
 
 def plain_text(cell: str) -> str:
-    """What `csv_text` was given for a cell."""
+    """The value that `csv_text` was given for this cell."""
     return cell[1:] if cell.startswith("'") and _may_be_formula(cell) else cell
 
 
@@ -60,5 +60,5 @@ def _plain(value: object) -> object:
 
 
 def _may_be_formula(text: str) -> bool:
-    """Whether a spreadsheet would compute it, or would without the quotes before it."""
+    """Whether a spreadsheet would treat this as a formula, with or without apostrophes in front."""
     return text.lstrip("'").startswith(FORMULA)

@@ -14,11 +14,12 @@ from pipeline.work import Work
 
 
 def decide(step: Step, plan: Plan, planner: Planner, ledger: Ledger, processed: Path) -> list[str]:
-    """Let the stage judge all its pictures, and change its folder where the decisions changed.
+    """Let the stage judge all its pictures, and update its folder where decisions changed.
 
-    Rows that change go first, then come the files, then the new rows in one transaction. After a
-    kill in between, the missing rows make the next run decide again. What the stage remembers
-    changes with the new rows, so that run decides the same. Returns the stage's remarks.
+    Rows that change are deleted first. Then the files are updated, and at last the new rows are
+    written in one transaction. If the program is killed in between, the missing rows make the next
+    run decide again. What the stage remembers is written together with the new rows, so the next
+    run comes to the same decisions. Returns the stage's remarks.
     """
     sources, before = planner.sources(step), ledger.outputs(step.name)
     stamps, memory = ledger.kept(step.name), step.memory()
@@ -33,12 +34,12 @@ def decide(step: Step, plan: Plan, planner: Planner, ledger: Ledger, processed: 
             output = step.output(decision.sample, decision.within)
             wanted.add(output)
         same = before.get(output) == key and stamps[key] == _handed_on(decision.sample)
-        if key in plan.stale or not same:
+        if key in plan.todo or not same:
             changed[key] = decision
     ledger.forget(step.name, changed.keys() | plan.gone)
     files.remove(processed, step.folder, (plan.stray | before.keys()) - wanted)
     work = Work(step, processed, plan.fingerprint)
-    rows = [work.settled(decision, sources[key]) for key, decision in changed.items()]
+    rows = [work.decision_row(decision, sources[key]) for key, decision in changed.items()]
     for row in rows:
         if row.output:
             files.link(changed[row.key].sample.file, processed / row.output)

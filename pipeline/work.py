@@ -16,9 +16,11 @@ from pipeline.step import PictureStage, Step
 
 
 class Task(NamedTuple):
-    """A picture, the stamp of what it comes from, and how many stages of the route it takes.
+    """A picture, the stamp of the input it was made from, and how many stages of the route it
+    goes through.
 
-    `lost` says over which of them it has cost a worker already: that one is not tried again.
+    `lost` names the stage in which a worker was lost over this picture; that stage is not run
+    again.
     """
 
     sample: Sample
@@ -29,43 +31,45 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """One stage's work: turns a sample into the stage's row, and puts the file in place first."""
+    """One stage's work: writes the stage's file, then returns the stage's row."""
 
     step: Step
     processed: Path
     fingerprint: str
 
     def __call__(self, sample: Sample, source: str) -> tuple[Outcome, Sample | None]:
-        """The row, and the picture as it lies in the stage's folder (None unless kept).
+        """The row, and the picture as it lies in the stage's folder (None if it was not kept).
 
-        Reject is a verdict on the picture, any other exception an error. Raises OSError where
-        the disk is full.
+        Reject is a verdict on the picture; any other exception becomes an error. Raises OSError
+        if the disk is full.
         """
         try:
             return self._judged(sample, source)
         except Exception as error:
             if files.is_full(error):
                 raise
-            return self.failed(sample, source, error), None
+            return self.error_row(sample, source, error), None
 
     def _judged(self, sample: Sample, source: str) -> tuple[Outcome, Sample | None]:
         try:
             result = cast(PictureStage, self.step.stage)(sample)
         except Reject as reject:
-            return self.rejected(sample, source, reject.reason, reject.measured), None
+            return self.rejected_row(sample, source, reject.reason, reject.measured), None
         output = self.step.output(sample)
         path = self.processed / output
         content = self._put(sample, result, path)
-        return self.kept(result, source, output, content), result.at(path, content)
+        return self.kept_row(result, source, output, content), result.at(path, content)
 
-    def settled(self, decision: Decision, source: str) -> Outcome:
+    def decision_row(self, decision: Decision, source: str) -> Outcome:
         """The row for a whole-set stage's decision."""
         sample, reject = decision.sample, decision.reject
         if reject is not None:
-            return self.rejected(sample, source, reject.reason, reject.measured)
-        return self.kept(sample, source, self.step.output(sample, decision.within), sample.digest)
+            return self.rejected_row(sample, source, reject.reason, reject.measured)
+        return self.kept_row(
+            sample, source, self.step.output(sample, decision.within), sample.digest
+        )
 
-    def kept(self, sample: Sample, source: str, output: str, content: str) -> Outcome:
+    def kept_row(self, sample: Sample, source: str, output: str, content: str) -> Outcome:
         facts = as_json(sample.facts)
         return Outcome(
             sample.key,
@@ -79,7 +83,7 @@ class Work:
             stamp=stamp(content, facts),
         )
 
-    def rejected(
+    def rejected_row(
         self, sample: Sample, source: str, reason: str, measured: Mapping[str, Any]
     ) -> Outcome:
         facts = as_json({**sample.facts, **measured})
@@ -87,8 +91,8 @@ class Work:
             sample.key, sample.label, "rejected", self.fingerprint, source, reason, facts
         )
 
-    def failed(self, sample: Sample, source: str, error: Exception) -> Outcome:
-        """The row for something that is our fault or the machine's. It is tried again next time."""
+    def error_row(self, sample: Sample, source: str, error: Exception) -> Outcome:
+        """The row for a failure of the program or the machine. The next command tries again."""
         reason = "out_of_memory" if isinstance(error, MemoryError) else "failed"
         trace = "".join(traceback.format_exception(error))
         return Outcome(
@@ -103,7 +107,7 @@ class Work:
         )
 
     def _put(self, before: Sample, after: Sample, path: Path) -> str:
-        """Write the picture, or link it where the stage left it alone; returns its digest."""
+        """Write the picture, or link it if the stage did not change it; returns its digest."""
         unchanged = after.encoded is None and after.pixels is None
         if unchanged and before.digest:
             files.link(before.file, path)
@@ -124,16 +128,16 @@ class Route:
     works: tuple[Work, ...]
 
     def __call__(self, task: Task) -> dict[str, Outcome]:
-        """Take a picture through the first stages; returns its rows by stage name.
+        """Take a picture through the first `task.stages` stages; returns its rows by stage name.
 
-        It stops at the first verdict other than kept. Raises OSError where the disk is full.
+        It stops at the first verdict other than kept. Raises OSError if the disk is full.
         """
         rows: dict[str, Outcome] = {}
         sample, source = task.sample, task.source
         for part, work in enumerate(self.works[: task.stages]):
             begin_part(part)
             if task.lost and task.lost.part == part:
-                rows[work.step.name] = work.failed(sample, source, task.lost)
+                rows[work.step.name] = work.error_row(sample, source, task.lost)
                 break
             row, written = work(sample, source)
             rows[work.step.name] = row

@@ -166,8 +166,8 @@ def test_changed_flags_and_a_changed_pyproject_are_announced(
         (["--workers", "0"], "'--workers' is no stage and no command"),
         (["screen", "--workers", "-1"], "workers must be 0 or more"),
         (["screen", "--raw", "."], "must lie apart"),
-        (["screen", "--raw", "nowhere"], "nowhere is no folder"),
-        (["status", "--raw", "nowhere"], "nowhere is no folder"),
+        (["screen", "--raw", "nowhere"], "nowhere is not a folder"),
+        (["status", "--raw", "nowhere"], "nowhere is not a folder"),
         (["screen", "--raw", "empty"], "empty holds no files"),
         (["split", "--val", "1.5"], "val must be 0 or more and under 1"),
         (["train", "--recipe", "clasic"], "did you mean classic?"),
@@ -220,7 +220,7 @@ def test_a_name_that_would_drive_the_terminal_is_spelled_out(
     here: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["screen", "--raw", "\x1b]0;mine\x07\u202e"]) == 2
-    assert capsys.readouterr().err.startswith("\\x1b]0;mine\\x07\\u202e is no folder")
+    assert capsys.readouterr().err.startswith("\\x1b]0;mine\\x07\\u202e is not a folder")
 
 
 def test_an_unknown_flag_gives_code_2_and_its_near_misses(

@@ -81,7 +81,7 @@ def test_stale_is_what_is_new_failed_or_made_of_something_else(
         ledger.see(seen.items())
         ledger.record("screen", before)
         ledger.record("faces", rows)
-        stale, remade, gone = ledger.compare("faces", "1", None if first else "screen")
+        todo, to_remake, gone = ledger.compare("faces", "1", None if first else "screen")
         wanted = seen if first else ledger.kept("screen")
     done = {outcome.key: outcome for outcome in rows}
     expected = {
@@ -90,8 +90,8 @@ def test_stale_is_what_is_new_failed_or_made_of_something_else(
         if key not in done or done[key].verdict == "error" or done[key].source != source
     }
     other = {key for key in wanted.keys() - expected if done[key].fingerprint != "1"}
-    assert stale == {key: wanted[key] for key in expected | other} and list(stale) == sorted(stale)
-    assert remade == other
+    assert todo == {key: wanted[key] for key in expected | other} and list(todo) == sorted(todo)
+    assert to_remake == other
     assert gone == done.keys() - wanted.keys()
 
 
