@@ -92,7 +92,7 @@ class Catalogue:
         return {
             "number": number,
             "key": item.key,
-            "label": decision.label or item.label,
+            "label": self._label(item),
             "stage": item.stage,
             "reason": item.reason,
             "detector": item.detector,
@@ -150,9 +150,15 @@ class Catalogue:
             self._decided[decision.digest] = decision
             self._changes += self._by_content[decision.digest]
 
+    def _label(self, item: Item) -> str:
+        """The label in force: the decision's, else the folder's."""
+        return self.decision(item.number).label or item.label
+
     def _field(self, item: Item, name: str) -> str:
         if name == "decision":
             return self.decision(item.number).decision or "none"
+        if name == "label":
+            return self._label(item)
         return str(getattr(item, name))
 
 

@@ -62,17 +62,24 @@ async function load() {
   layOut();
 }
 
+// Places of the rows that the filters no longer find, because they were decided on. They stay where they are.
+function gone() {
+  const search = query();
+  const found = (row, name) => !search.get(name) || search.get(name) === (row[name] || "none");
+  return [...rows.keys()].filter((place) => !["label", "decision"].every((name) => found(rows.get(place), name)));
+}
+
 async function fetchPage(page) {
   if (asked.has(page)) return;
   asked.add(page);
-  const search = query(), mine = question;
+  const search = query(), mine = question, first = page * PAGE, left = gone();
   search.delete("token");
-  search.set("start", page * PAGE);
+  search.set("start", first - left.filter((place) => place < first).length);
   search.set("count", PAGE);
   const found = await ask(`items?${search}`);
   if (mine !== question) return;
-  total = found.total;
-  found.rows.forEach((row, place) => rows.set(found.start + place, row));
+  total = found.total + left.length;
+  found.rows.forEach((row, place) => rows.set(first + place, row));
   $("count").textContent = `${total.toLocaleString("en")} pictures`;
   draw();
 }

@@ -162,6 +162,19 @@ def test_filters_are_in_the_address(page: Page, reviewed: Reviewed) -> None:
 
 
 @needs_browser
+def test_a_picture_labelled_anew_is_counted_and_found_under_its_new_label(
+    page: Page, reviewed: Reviewed
+) -> None:
+    page.keyboard.press("2")
+    said(page, "a/0.jpg labelled b")
+    page.reload()
+    page.select_option("select[name=label]", "b")
+    expect(page.locator("#count")).to_have_text("5 pictures")  # its copy has the same content
+    expect(page.locator(".cell").first).to_contain_text("a/0.jpg")
+    expect(page.locator("select[name=label] option")).to_have_text(["all", "a (2)", "b (5)"])
+
+
+@needs_browser
 def test_a_copy_is_shown_beside_the_picture_it_is_like(page: Page, reviewed: Reviewed) -> None:
     page.select_option("select[name=reason]", "duplicate")
     expect(page.locator("#count")).to_have_text("1 pictures")
@@ -201,26 +214,56 @@ def test_hostile_names_stay_text(page: Page) -> None:
     assert page.locator("img[src=x]").count() == 0
 
 
-@needs_browser
-def test_a_hundred_thousand_pictures_scroll(browser: Browser, tmp_path: Path) -> None:
-    put(tmp_path / "raw/a/0.jpg", picture(0, shape=(64, 64, 3)))
-    assert main(["split", *where(tmp_path), "--region", "whole", "--workers", "0"]) == 0
-    facts = json.dumps({"content": "x", "width": 64, "height": 64})
-    with Ledger(tmp_path / "processed/ledger.sqlite") as ledger:
+def put_rows(home: Path, count: int) -> None:
+    """A picture b/0.jpg, and so many rows of label a that show it but count as different ones."""
+    put(home / "raw/b/0.jpg", picture(0, shape=(64, 64, 3)))
+    assert main(["split", *where(home), "--region", "whole", "--workers", "0"]) == 0
+    with Ledger(home / "processed/ledger.sqlite") as ledger:
         (output,) = ledger.outputs("normalize")
         for stage in ("normalize", "split"):
             ledger.record(
                 stage,
                 (
-                    Outcome(f"a/{number:06d}.jpg", "a", "kept", "f", "s", "", facts, output)
-                    for number in range(100_000)
+                    Outcome(
+                        f"a/{number:06d}.jpg",
+                        "a",
+                        "kept",
+                        "f",
+                        "s",
+                        "",
+                        json.dumps({"content": str(number), "width": 64, "height": 64}),
+                        output,
+                    )
+                    for number in range(count)
                 ),
             )
+
+
+@needs_browser
+def test_no_picture_is_skipped_when_others_leave_the_filter(
+    browser: Browser, tmp_path: Path
+) -> None:
+    put_rows(tmp_path, 250)  # more than the page asks for at once
+    complaints: list[str] = []
+    with reviewing(tmp_path) as reviewed:
+        address = f"{reviewed.address}&label=a"
+        with opened(browser, address, complaints) as page:
+            page.keyboard.press("2")
+            said(page, "a/000000.jpg labelled b")
+            page.keyboard.press("End")
+            expect(page.locator(".cell.here")).to_contain_text("a/000249.jpg")
+            expect(page.locator("#count")).to_have_text("250 pictures")
+    assert not complaints
+
+
+@needs_browser
+def test_a_hundred_thousand_pictures_scroll(browser: Browser, tmp_path: Path) -> None:
+    put_rows(tmp_path, 100_000)
     complaints: list[str] = []
     with reviewing(tmp_path) as reviewed, opened(browser, reviewed.address, complaints) as page:
         expect(page.locator("#count")).to_have_text("100,001 pictures")
         page.keyboard.press("End")
-        expect(page.locator(".cell.here")).to_contain_text("a/099999.jpg")
+        expect(page.locator(".cell.here")).to_contain_text("b/0.jpg")
         began = time.monotonic()
         for place in range(20):
             page.evaluate(f"scroller.scrollTop = scroller.scrollHeight * {place} / 20")
