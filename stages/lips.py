@@ -34,11 +34,13 @@ class Lips:
     """How sure FaceMesh must be that it sees a face, 0 to 1; less is `implausible_face`."""
     min_agreement: float = 0.4
     """How far dlib's and FaceMesh's mouths must overlap (intersection over union of the squares
-    around them); less is `implausible_face`. A face turned aside, or cut off by the picture's
-    edge, needs more.
+    around them); less is `implausible_face`. A face cut off by the picture's edge needs more. A
+    face turned aside needs more too: over this limit but under its own it is `turned_away`.
     """
     min_sharpness: float = 0.12
-    """Variance of the crop's Laplacian at 24×24 pixels by its variance; less is `blurred_mouth`."""
+    """Variance of the crop's Laplacian, divided by the variance of the crop itself, both at 24×24
+    pixels; less is `blurred_mouth`.
+    """
 
     def __post_init__(self) -> None:
         if self.scale <= 0 or self.size < 0:
@@ -49,13 +51,16 @@ class Lips:
         return tuple(installed(name) for name in names)
 
     def __call__(self, sample: Sample) -> Sample:
-        """The mouth crop, size×size×3 uint8 RGB.
+        """The mouth crop, size×size×3 uint8 RGB (native size if `size` is 0).
 
-        Reads the fact `face`. Adds `landmarks` (68 × [x, y] in
-        pixels of the picture; of FaceMesh alone `lips` instead, 20 × [x, y]), `crop` (left, top,
-        side, side in the same pixels), `padded` (share of the crop that lies outside the picture),
-        `presence` (0 to 1), `yaw` and `roll` (degrees), `agreement` (0 to 1) and `sharpness`.
+        Reads the fact `face`. Adds `landmarks` (68 × [x, y] in pixels of the picture; with FaceMesh
+        alone, `lips` instead, 20 × [x, y]), `crop` (left, top, side, side in the same pixels),
+        `padded` (share of the crop that lies outside the picture), `presence` (0 to 1), `yaw` and
+        `roll` (degrees), `agreement` (0 to 1) and `sharpness`.
         Raises Reject: `mouth_too_small`, `implausible_face`, `turned_away`, `blurred_mouth`.
+
+        A crop set by hand is cut as it is, with only `crop` and `padded`; a picture kept by hand is
+        not judged.
         """
         by_hand = square_by_hand(sample.facts)
         if by_hand is not None:
@@ -72,7 +77,8 @@ class Lips:
     def glance(self, sample: Sample, correction: Correction) -> Sample:
         """The mouth crop at a fraction of the cost, not judged: for a face followed in a video.
 
-        `correction` is of a frame shortly before. Adds `landmarks` or `lips`, `crop`, `padded`.
+        `correction` was measured on a frame shortly before. Adds `landmarks` or `lips`, `crop` and
+        `padded`.
         """
         points = glance(sample.image, sample.facts["face"], self.landmarks)
         if self.landmarks == "mesh":
@@ -82,7 +88,7 @@ class Lips:
         return self._cut(sample, points[LIPS], {"landmarks": _rounded(points)})
 
     def _cut(self, sample: Sample, lips: Points, facts: Facts) -> Sample:
-        """The sample with the square around lips for its picture, and with facts."""
+        """Replace the sample's picture by the square around the lips, and add `facts`."""
         box = box_of(np.rint(lips))
         if box[2] < self.min_mouth and "by_hand" not in sample.facts:
             raise Reject("mouth_too_small", mouth=int(box[2]), **facts)

@@ -17,16 +17,17 @@ from stages.face.mesh import Mesh, find_mesh
 
 Model = Literal["dlib", "mesh"]
 
-# From a face's box, as Haar draws it, to the box around the mesh's points: how far its centre
-# lies to the right and below, and its side, in sides of the first. The side is a tenth over the
-# photographs' median: the network then looks twice at most faces, and nearer to people's points.
+# From Haar's face box to the box around the mesh's points, in sides of Haar's box: shift right,
+# shift down, side. The side is a tenth more than the median over the photographs, so that FaceMesh
+# makes a second pass on most faces, which brings its points nearer to those set by people.
 TO_MESH = (0.006, 0.07, 1.035)
-TO_DLIB = (0.014, 0.026, 0.97)  # and from there to the box that dlib's model wants
+TO_DLIB = (0.014, 0.026, 0.97)  # the same from the mesh's box to the box that dlib's model wants
 SHIFTS = [(0.0, 0.05), (0.05, 0.0), (-0.05, 0.0), (0.0, -0.05)]  # of that box, in its sides
-CERTAIN = 0.8  # overlap with FaceMesh's mouth from which dlib is asked only once
+ASK_ONCE = 0.8  # overlap with FaceMesh's mouth from which dlib is asked only once
 ALIKE = 0.8  # overlap from which mouths are averaged
 OF_MESH = 2 / 3  # weight of FaceMesh's mouth, beside dlib's
-SEEN = 1.25  # sides of the mesh's box that must be inside the picture for FaceMesh to be trusted
+# FaceMesh is trusted if a square this many times the mesh's box lies inside the picture.
+MARGIN = 1.25
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,21 @@ class Mouth:
     """The mouth of a face, and what the models say of the face. All in pixels of the picture."""
 
     lips: Points
-    """20 × 2 points: 48–67 of iBUG's numbering by dlib, the outer edge by FaceMesh alone."""
+    """20 × 2 points: dlib's 48–67, moved to the weighted mean of both models where `whole`;
+    FaceMesh's outer edge where it is used alone.
+    """
     mesh: Mesh
     whole: bool
     """Whether the face and what is around it lie inside the picture."""
     landmarks: Points | None = None
-    """68 × 2 points by dlib; its lips are `lips`."""
+    """dlib's 68 × 2 points, with `lips` in place of its own."""
     agreement: float | None = None
-    """Overlap of the squares around dlib's mouth and FaceMesh's, turned upright, 0 to 1."""
+    """Overlap of the upright squares around dlib's uncorrected mouth and FaceMesh's, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Correction:
-    """How the mouth of a glance lies beside that of a full look at the same picture.
+    """How a full look's mouth differs from a glance's at the same picture.
 
     Shifts are in sides of the glance's box, `stretch` are ratios of sides.
     """
@@ -64,7 +67,7 @@ class Correction:
         return cls(shift, (full_width / width, full_height / height))
 
     def __call__(self, lips: Points) -> Points:
-        """The lips of another glance, moved and stretched alike."""
+        """The lips of another glance, moved and stretched in the same way."""
         left, top, width, height = box_of(lips)
         right, down = self.shift[0] * width, self.shift[1] * height
         box = (left + right, top + down, width * self.stretch[0], height * self.stretch[1])
@@ -79,10 +82,10 @@ def find_mouth(image: Image, face: list[int], model: Model) -> Mouth:
     closeup = Closeup(image, face)
     mesh = find_mesh(closeup, _expected(face))
     around = mesh.box
-    whole = Region(around.x, around.y, SEEN * around.side).inside(image.shape[1], image.shape[0])
+    whole = Region(around.x, around.y, MARGIN * around.side).inside(image.shape[1], image.shape[0])
     if model == "mesh":
         return Mouth(mesh.lips, mesh, whole)
-    landmarks, agreement = _landmarks(closeup, _part(around, TO_DLIB), mesh, whole)
+    landmarks, agreement = _landmarks(closeup, _derived(around, TO_DLIB), mesh, whole)
     if whole:
         landmarks[LIPS] = _fitted(landmarks[LIPS], _mean(landmarks[LIPS], mesh.lips))
     return Mouth(landmarks[LIPS], mesh, whole, landmarks, agreement)
@@ -93,20 +96,20 @@ def glance(image: Image, face: list[int], model: Model) -> Points:
     expected = _expected(face)
     if model == "mesh":
         return find_mesh(Closeup(image, face), expected, passes=1).lips
-    wanted = _part(expected, TO_DLIB)
+    wanted = _derived(expected, TO_DLIB)
     side = round(wanted.side)
     left, top = round(wanted.x - side / 2), round(wanted.y - side / 2)
     return find_landmarks(image, [left, top, side, side]).astype(float)
 
 
 def _expected(face: list[int]) -> Region:
-    """Where the mesh's points will be about."""
+    """The square in which the mesh's points are expected."""
     left, top, width, height = face
-    return _part(Region(left + width / 2, top + height / 2, max(width, height)), TO_MESH)
+    return _derived(Region(left + width / 2, top + height / 2, max(width, height)), TO_MESH)
 
 
-def _part(region: Region, to: tuple[float, float, float]) -> Region:
-    """A square that lies to the right of and below another's centre, in that one's sides."""
+def _derived(region: Region, to: tuple[float, float, float]) -> Region:
+    """Another square, shifted and scaled by `to` (right, down, side; in sides of `region`)."""
     right, down = to[0] * region.side, to[1] * region.side
     cosine, sine = math.cos(region.angle), math.sin(region.angle)
     x = region.x + right * cosine - down * sine
@@ -117,19 +120,19 @@ def _part(region: Region, to: tuple[float, float, float]) -> Region:
 def _landmarks(closeup: Closeup, face: Region, mesh: Mesh, whole: bool) -> tuple[Points, float]:
     """The points by dlib, and the overlap of its mouth with the mesh's.
 
-    Where they are in doubt, the mean over shifted boxes: of those whose mouths lie near the one
-    that is nearest to the mesh's.
+    If the models disagree or the face is not whole, dlib is asked with shifted boxes too. The
+    result is the mean of the answers that resemble the one nearest to the mesh's mouth.
     """
 
-    def near(points: Points, others: Points) -> float:
+    def agreement_upright(points: Points, others: Points) -> float:
         return agreement(turned(points, face.angle), turned(others, face.angle))
 
     found = upright_landmarks(closeup, face, [(0.0, 0.0)])
-    if not whole or near(found[0][LIPS], mesh.lips) < CERTAIN:
+    if not whole or agreement_upright(found[0][LIPS], mesh.lips) < ASK_ONCE:
         found += upright_landmarks(closeup, face, SHIFTS)
-    best = max(found, key=lambda points: near(points[LIPS], mesh.lips))
-    alike = [points for points in found if near(points[LIPS], best[LIPS]) >= ALIKE]
-    return np.mean(alike, axis=0), near(best[LIPS], mesh.lips)
+    best = max(found, key=lambda points: agreement_upright(points[LIPS], mesh.lips))
+    alike = [points for points in found if agreement_upright(points[LIPS], best[LIPS]) >= ALIKE]
+    return np.mean(alike, axis=0), agreement_upright(best[LIPS], mesh.lips)
 
 
 def agreement(first: Points, second: Points) -> float:
