@@ -85,7 +85,7 @@ reset: setup ## empty processed/ after asking; raw/ is never touched
 	@$(PIPELINE) reset $(FLAGS) $(ARGS)
 
 test: setup .venv/ready-dev ## all tests
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-long: setup .venv/ready-dev ## the slow ones too: more kills, ten thousand spoilt files
 	@.venv/bin/python -m pytest -m long $(ARGS)
