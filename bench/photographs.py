@@ -14,8 +14,8 @@ FORMATS = ("jpg",) * 8 + ("png", "webp")
 
 
 def vary(source: Path, target: Path, count: int, crowds: float = 0.0, seed: int = 0) -> None:
-    """Fill `target` with `count` variations of the photographs below `source`, label by label;
-    a share of `crowds` of them shows several people.
+    """Fill `target` with `count` variations of photographs that are spread evenly over those below
+    `source`, label by label; a share of `crowds` of them shows several people.
 
     Each is a photograph shrunk or enlarged, set somewhere into a blurred copy of itself, mirrored
     and brightened by chance, and saved as JPEG, PNG or WebP.
@@ -23,7 +23,7 @@ def vary(source: Path, target: Path, count: int, crowds: float = 0.0, seed: int 
     chance = np.random.default_rng(seed)
     photographs = sorted(path for path in source.rglob("*.jpg") if path.is_file())
     for number in range(count):
-        photograph = photographs[number % len(photographs)]
+        photograph = photographs[number * len(photographs) // count]
         folder = target / photograph.parent.name
         folder.mkdir(parents=True, exist_ok=True)
         suffix = FORMATS[chance.integers(len(FORMATS))]
