@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from pipeline.trouble import Trouble
 NAME = "decisions.csv"
 COLUMNS = ("key", "digest", "decision", "label", "crop")
 Word = Literal["keep", "drop", ""]
+WORDS: dict[Word, str] = {"keep": "kept", "drop": "dropped"}
 
 
 class ByHand(NamedTuple):
@@ -58,6 +60,15 @@ def read(path: Path, by_key: bool = False) -> dict[str, ByHand]:
             raise Trouble(f"{path}, line {number} is not a decision: correct it or delete it")
         found[decision.key if by_key else decision.digest] = decision
     return {digest: decision for digest, decision in found.items() if decision.decision}
+
+
+def counts(path: Path) -> dict[str, int]:
+    """How many decisions of each kind are in force; a relabelled picture is one of its own."""
+    tally = Counter(
+        "relabelled" if decision.label else WORDS[decision.decision]
+        for decision in read(path).values()
+    )
+    return dict(sorted(tally.items()))
 
 
 def append(path: Path, decisions: Iterable[ByHand]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import files
+from pipeline import decisions, files
 from pipeline.context import Context
 from pipeline.label_counts import Counts, count_labels
 from pipeline.label_counts import as_table as label_table
@@ -27,9 +27,16 @@ class Status:
     def run(self, context: Context) -> int:
         entries = status(context.steps, context.runner.planner, context.ledger)
         labels = count_labels(context.steps, context.runner.planner, context.ledger)
-        print(as_json(entries, labels) if self.json else as_table(entries))
-        if labels and not self.json:
+        by_hand = decisions.counts(context.processed / decisions.NAME)
+        if self.json:
+            print(as_json(entries, labels, by_hand))
+            return 0
+        print(as_table(entries))
+        if labels:
             print("\n" + files.shown(label_table(labels)))
+        if by_hand:
+            told = ", ".join(f"{count:,} {word}" for word, count in by_hand.items())
+            print(f"\ndecided by hand: {told}")
         return 0
 
 
@@ -53,8 +60,11 @@ def status(steps: Sequence[Step], planner: Planner, ledger: Ledger) -> list[dict
     return entries
 
 
-def as_json(entries: Sequence[dict[str, Any]], labels: Counts) -> str:
-    return json.dumps({"stages": list(entries), "labels": labels}, indent=2, ensure_ascii=False)
+def as_json(entries: Sequence[dict[str, Any]], labels: Counts, by_hand: Mapping[str, int]) -> str:
+    content: dict[str, Any] = {"stages": list(entries), "labels": labels}
+    if by_hand:
+        content["decisions"] = by_hand
+    return json.dumps(content, indent=2, ensure_ascii=False)
 
 
 def as_table(entries: Sequence[dict[str, Any]]) -> str:

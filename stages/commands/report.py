@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import files
+from pipeline import decisions, files
 from pipeline.labels import SPLITS
 from pipeline.trouble import Trouble
 from stages.commands.model_choice import newest
@@ -71,6 +71,7 @@ class Report:
                 "sections": [*SECTIONS.items(), *([("model", "The model")] if run else [])],
                 "changes": _changes(context.processed / "report.json", counts),
                 "funnel": funnel,
+                "decisions": decisions.counts(context.processed / decisions.NAME),
                 "labels": labels,
                 "columns": ["raw", "crops", *_sides(labels)],
                 "dropped": record.dropped(),

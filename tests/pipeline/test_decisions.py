@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -100,6 +101,18 @@ def test_a_picture_that_is_no_duplicate_stays(project: Project) -> None:
 def test_a_relabelled_picture_moves(project: Project) -> None:
     project.decide("a/2.jpg", "keep", "b")
     assert project.prepare()["a/2.jpg"].split("/")[2] == "b"
+
+
+def test_status_counts_decisions(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project.decide("a/2.jpg", "drop")
+    project.decide("b/1.jpg", "keep", "a")
+    where = ["--raw", str(project.path / "raw"), "--processed", str(project.processed)]
+    capsys.readouterr()
+    assert main(["status", *where, "--region", "whole"]) == 0
+    assert "decided by hand: 1 dropped, 1 relabelled" in capsys.readouterr().out
+    assert main(["status", *where, "--region", "whole", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["decisions"]
+    assert told == {"dropped": 1, "relabelled": 1}
 
 
 def test_a_decision_taken_back_leaves_no_trace(project: Project) -> None:
