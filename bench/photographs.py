@@ -21,7 +21,7 @@ def vary(source: Path, target: Path, count: int, crowds: float = 0.0, seed: int 
     and brightened by chance, and saved as JPEG, PNG or WebP.
     """
     chance = np.random.default_rng(seed)
-    photographs = sorted(path for path in source.rglob("*.jpg") if path.is_file())
+    photographs = sorted(path for path in source.rglob("*.jpg") if _decodes(path))
     for number in range(count):
         photograph = photographs[number * len(photographs) // count]
         folder = target / photograph.parent.name
@@ -33,6 +33,15 @@ def vary(source: Path, target: Path, count: int, crowds: float = 0.0, seed: int 
                 picture, [photographs[one] for one in chance.integers(len(photographs), size=8)]
             )
         picture.save(folder / f"{number:05d}.{suffix}", quality=int(chance.integers(80, 96)))
+
+
+def _decodes(path: Path) -> bool:
+    """Whether a file is a whole picture: the demo has spoilt ones among its own."""
+    try:
+        Pillow.open(path).load()
+    except OSError:
+        return False
+    return True
 
 
 def varied(photograph: Pillow.Image, chance: np.random.Generator) -> Pillow.Image:

@@ -137,7 +137,7 @@ function fill(cell, place) {
   label.textContent = row.label;
   decided.className = "word";
   decided.textContent = { keep: " kept", drop: " dropped" }[row.decision] ?? "";
-  const doubt = row.likely ? ` like ${row.likely} ${Math.round(100 * (1 - row.confidence))}%` : "";
+  const doubt = row.likely && row.likely !== row.label ? ` like ${row.likely} ${Math.round(100 * (1 - row.confidence))}%` : "";
   word.replaceChildren(label, decided, row.reason === "kept" ? doubt : ` ${row.reason}`);
 }
 
