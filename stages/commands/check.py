@@ -18,6 +18,7 @@ from pipeline.progress import progress
 from pipeline.sample import Facts, Reject, Sample
 from pipeline.trouble import Usage
 from stages.normalize import Normalize
+from stages.split import Split
 
 if TYPE_CHECKING:
     from pipeline.context import Context
@@ -80,7 +81,7 @@ class Check:
         if self.folder is None:
             raise Usage("name a folder of pictures: python -m pipeline check FOLDER")
         if not self.folder.is_dir():
-            raise Usage(f"{self.folder} is no folder")
+            raise Usage(f"{self.folder} is not a folder")
         if self.sheet and self.sheet.resolve().is_relative_to(self.folder.resolve()):
             raise Usage(f"--sheet {self.sheet} lies in {self.folder}, which is only read")
         return self.folder
@@ -88,11 +89,12 @@ class Check:
     def _read(self, folder: Path, context: Context) -> tuple[list[Sample], Counter[str]]:
         """All pictures with their facts, in order of key; other files counted by reason."""
         listing = raw.find(folder, context.settings.common.follow_links)
-        refusals = (found.refusal for found in listing.files)
+        files = [found for found in listing.files if found.key not in Split.tables]
+        refusals = (found.refusal for found in files)
         unread = Counter(reason for reason in refusals if reason not in ("", "no_label"))
         samples = [
             Sample(found.key, found.label, Path(found.path))
-            for found in listing.files
+            for found in files
             if found.refusal in ("", "no_label")
         ]
         known: list[Sample] = []

@@ -1,4 +1,4 @@
-"""Check this machine: versions, device, models; name what does not work and the way out."""
+"""Check this machine: versions, device, models; name what does not work and how to fix it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SLOWER = "OpenCV's, several times slower: apt-get install gcc python3-dev, then 
 
 @dataclass(frozen=True)
 class Doctor:
-    """Check versions, device and models, and name the way out of what does not work."""
+    """Check versions, device and models, and say how to fix what does not work."""
 
     def run(self, context: Context) -> int:
         """Prints what is there. Returns 1 where something does not work, else 0."""

@@ -70,7 +70,7 @@ class Evaluate:
         """The pictures to judge on. Raises Usage where there are none."""
         if self.data:
             if not self.data.is_dir():
-                raise Usage(f"--data {self.data} is no folder")
+                raise Usage(f"--data {self.data} is not a folder")
             pictures = in_folder(self.data, context.settings.common.follow_links)
         elif self.crops:
             raise Usage("--crops says what --data holds: give --data too")

@@ -15,7 +15,7 @@ from stages.commands.collect import label_folder
 
 if TYPE_CHECKING:
     from pipeline.context import Context
-    from stages.collecting.imports import Item
+    from stages.collecting.placing import Item
 
 Kind = Literal["imagefolder", "csv", "fer2013", "ck48", "jaffe", "celeba", "hf"]
 
@@ -35,7 +35,8 @@ class ImportSet:
 
     def run(self, context: Context) -> int:
         """Returns 1 where pictures that the set names are missing."""
-        from stages.collecting.imports import KINDS, place
+        from stages.collecting.imports import KINDS
+        from stages.collecting.placing import place
 
         if self.kind is None or self.source is None:
             raise Usage(

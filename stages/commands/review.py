@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Review:
-    """Go through kept and rejected pictures by keys, on a page of this machine; Ctrl-C ends it."""
+    """Go through kept and rejected pictures with the keyboard, on a page of this machine."""
 
     port: int = 0
     """Port to listen at; 0 takes any free one."""

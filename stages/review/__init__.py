@@ -1,1 +1,1 @@
-"""The review page: go through pictures by keys and put right what the stages could not know."""
+"""The review page: go through pictures with the keyboard and correct what the stages did."""

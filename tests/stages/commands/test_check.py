@@ -118,7 +118,7 @@ def test_of_many_copies_each_is_in_a_pair(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere"], "nowhere is no folder"),
+        (["nowhere"], "nowhere is not a folder"),
         ([], "name a folder"),
         (["set", "--sheet", "set/x.png"], "only read"),
         (["empty"], "holds no pictures"),
@@ -136,3 +136,15 @@ def test_wrong_usage_is_told(
     (tmp_path / "empty").mkdir()
     assert main(["check", *words, "--workers", "0"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_our_own_table_beside_the_pictures_is_no_unreadable_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        put(tmp_path / "raw", f"{'ab'[number % 2]}/{number}.jpg", scene(number))
+    where = ["--raw", str(tmp_path / "raw"), "--processed", str(tmp_path / "processed")]
+    assert main(["split", *where, "--region", "whole", "--workers", "0"]) == 0
+    capsys.readouterr()
+    assert main(["check", str(tmp_path / "processed/dataset"), "--workers", "0"]) == 0
+    assert "could not be read" not in capsys.readouterr().out

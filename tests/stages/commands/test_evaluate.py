@@ -185,7 +185,7 @@ def test_wrong_usage_says_what_to_do(
     empty.mkdir()
     nowhere = tmp_path / "nowhere"
     assert refusal(home, capsys, "--data", empty) == (2, f"{empty} holds no pictures to judge by")
-    assert refusal(home, capsys, "--data", nowhere) == (2, f"--data {nowhere} is no folder")
+    assert refusal(home, capsys, "--data", nowhere) == (2, f"--data {nowhere} is not a folder")
     assert refusal(home, capsys, "--crops") == (
         2,
         "--crops says what --data holds: give --data too",
