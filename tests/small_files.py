@@ -29,7 +29,7 @@ def put(path: Path, data: bytes = b"x") -> Path:
 
 def saved(picture: Pillow.Image, form: str, **options: Any) -> bytes:
     target = io.BytesIO()
-    picture.save(target, form, **options)
+    picture.copy().save(target, form, **options)  # Pillow notes on a picture how it was encoded
     return target.getvalue()
 
 

@@ -78,6 +78,8 @@ def torchvisions(pictures: Tensor, augmentation: Augmentation, size: int) -> lis
     ]
 
 
+# torch's plain kernels and torchvision's round a value here and there to different sides.
+ROUNDING = int(torch.backends.cpu.get_cpu_capability() == "DEFAULT")  # levels of 255
 SIZES = [(40, 48), (64, 24), (128, 48), (33, 33)]
 
 
@@ -86,7 +88,8 @@ def test_a_random_crop_is_that_of_torchvision_to_the_byte(side: int, size: int) 
     given, augmentation = pictures(12, side), some_boxes(side, size)
     seen = shown(apply(given, augmentation, Recipe(input_size=size, resize=size)))
     for place, expected in enumerate(torchvisions(given, augmentation, size)):
-        assert torch.equal((seen[place] * 255).round().byte(), expected)
+        levels = (seen[place] * 255).round().byte()
+        assert (levels.int() - expected.int()).abs().max() <= ROUNDING
 
 
 @pytest.mark.parametrize(("side", "size"), SIZES)
