@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.sample import Sample
 from stages.model import networks
-from stages.predict.judging import CropCutter, LabelledPicture, judge
+from stages.predict.judging import CropCutter, Judged, LabelledPicture, judge
 from stages.predict.mistakes import Mistake
 from stages.training.intervals import wilson
 
@@ -65,31 +65,22 @@ def judge_run(run: Path, held_out: Sequence[tuple[str, Sample]]) -> JudgedRun:
     return JudgedRun(run.name, labels, [json.loads(line) for line in lines], splits)
 
 
-def _figures(split: str, answers: Any, labels: Sequence[str]) -> SplitFigures:
-    predicted = [int(shares.argmax()) for shares in answers.shares]
-    pairs = list(zip(answers.classes, predicted, strict=True))
-    confusion = [
-        [pairs.count((true, other)) for other in range(len(labels))] for true in range(len(labels))
-    ]
-    right = [true == other for true, other in pairs]
-    by_label = [
-        LabelFigures(
-            label,
-            count := sum(confusion[place]),
-            confusion[place][place] / count if count else 0.0,
-            wilson(confusion[place][place], count) if count else (0.0, 1.0),
-            confusion[place][place] / max(1, sum(row[place] for row in confusion)),
-        )
-        for place, label in enumerate(labels)
-    ]
+def _figures(split: str, answers: Judged, labels: Sequence[str]) -> SplitFigures:
+    metrics = answers.metrics(labels)
+    by_label = []
+    for place, label in enumerate(labels):
+        count, right = sum(metrics.confusion[place]), metrics.confusion[place][place]
+        interval = wilson(right, count) if count else (0.0, 1.0)
+        recall, precision = metrics.recall[label], metrics.precision[label]
+        by_label.append(LabelFigures(label, count, recall, interval, precision))
     return SplitFigures(
         split,
-        len(pairs),
-        sum(right) / len(right),
-        wilson(sum(right), len(right)),
+        metrics.count,
+        metrics.accuracy,
+        metrics.interval,
         by_label,
-        confusion,
+        metrics.confusion,
         [float(shares.max()) for shares in answers.shares],
-        right,
+        [int(s.argmax()) == true for s, true in zip(answers.shares, answers.classes, strict=True)],
         answers.mistakes,
     )

@@ -53,6 +53,18 @@ def test_every_number_leads_to_something_on_the_page(page: str) -> None:
     assert links and links <= ids
 
 
+def test_a_label_without_crops_has_its_place_and_moves_no_other(tmp_path: Path) -> None:
+    put(tmp_path / "raw/a/broken.jpg", b"no picture at all")
+    for number in range(4):
+        key = f"raw/{'bc'[number % 2]}/{number}.jpg"
+        put(tmp_path / key, picture(number, shape=(40, 40, 3)))
+    prepare(tmp_path)
+    page = Path(prepare(tmp_path, "report")).read_text()
+    links = dict(re.findall(r'<a href="#label-(\d)">(\w)</a>', page))
+    headings = dict(re.findall(r'<h3 id="label-(\d)">(\w)</h3>', page))
+    assert links == headings == {"1": "a", "2": "b", "3": "c"}
+
+
 def test_hostile_names_stay_text(page: str) -> None:
     assert "<script" not in page.lower()
     assert "&lt;script&gt;alert(1)" in page
