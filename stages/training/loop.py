@@ -23,7 +23,7 @@ from stages.training.devices import autocast
 from stages.training.distributed import ONE_PROCESS, World
 from stages.training.heads import freeze, train_mode
 from stages.training.models import build
-from stages.training.optimizer import learning_rate, optimizer_of
+from stages.training.optimizer import Optimizer, learning_rate
 from stages.training.recipes import Recipe
 from stages.training.state import NO_RECORD, Numbers, Record, State
 from stages.training.validation import Validation
@@ -100,7 +100,7 @@ def _first_state(recipe: Recipe, seed: int, labels: int, device: torch.device) -
     if device.type == "cuda":  # GPU convolutions are faster with a pixel's channels side by side
         network = network.to(memory_format=torch.channels_last)
     _try_out(network, recipe, device)
-    return State(network, optimizer_of(recipe, network), torch.Generator().manual_seed(seed))
+    return State(network, Optimizer(recipe, network), torch.Generator().manual_seed(seed))
 
 
 def _bar(recipe: Recipe, count: int, epoch: int, shown: bool) -> tqdm[Any]:
@@ -124,15 +124,13 @@ def _epoch(model: nn.Module, state: State, prefetch: Prefetch, bar: tqdm[Any]) -
         zip(batches, prefetch(batches), strict=True)
     ):
         rate = learning_rate(recipe, state.epoch, state.epoch + step / len(batches))
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
         with autocast(source.device):
             logits = model(pictures).float()
         losses = _losses(logits, target, source, recipe)
-        state.optimizer.zero_grad(set_to_none=True)
+        state.optimizer.zero_grad()
         # DDP averages gradients over processes; this makes it the mean over the whole batch.
         (losses.sum() * world.size / len(batch)).backward()
-        state.optimizer.step()
+        state.optimizer.step(rate)
         answers = logits.detach().mean(1) if logits.ndim == 3 else logits.detach()
         right = (answers.argmax(1) == target).sum()
         total += torch.stack([losses.detach().sum(), right])

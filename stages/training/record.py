@@ -168,7 +168,7 @@ def _load(path: Path, state: State) -> None:
         state.rng.set_state(saved["rng"])
         torch.set_rng_state(saved["torch"])
         state.epoch, state.best = saved["epoch"], saved["best"]
-    except (UnpicklingError, RuntimeError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, EOFError) as error:
         raise Trouble(
             f"{path} is damaged, so training cannot go on from it: leave out --resume"
         ) from error

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from stages.training.data import Crops
+from stages.training.optimizer import Optimizer
 from stages.training.recipes import Recipe
 
 Numbers = dict[str, Any]
@@ -20,7 +21,7 @@ class State:
     """All that changes during training; `epoch` counts the finished ones."""
 
     network: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     rng: torch.Generator
     epoch: int = 0
     best: Numbers = field(default_factory=dict)
