@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.context import Context
 
 PACKAGES = (
-    *("numpy", "opencv-python", "dlib", "dlib-bin", "pillow", "pillow-heif"),
+    *("numpy", "opencv-python", "dlib", "dlib-bin", "ai-edge-litert", "pillow", "pillow-heif"),
     *("torch", "torchvision"),
 )
 SLOWER = "OpenCV's, several times slower: apt-get install gcc python3-dev, then make -B setup"

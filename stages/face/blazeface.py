@@ -1,4 +1,4 @@
-"""Faces by BlazeFace: Google's short-range network, run by OpenCV."""
+"""Faces by BlazeFace: Google's short-range network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.sample import Image
 from stages.face.crop import Box, Square, overlap
-from stages.face.model_files import load_network
+from stages.face.network import Network
 
 SIDE = 128  # of the published network's input, in pixels
 GRIDS = ((8, 2), (16, 6))  # of anchors: pixels from cell to cell, anchors in a cell
@@ -38,25 +38,25 @@ class BlazeFace:
 
     def __init__(self, path: Path, side: int = SIDE) -> None:
         """Raises Trouble where `path` holds no network."""
-        self._network, self._side = load_network(path), side
+        self._network, self._side = Network(path, side), side
 
     def __call__(self, image: Image, square: Square, least: float) -> list[Detection]:
         """Detections of at least the score `least`, best first, in a square of an H×W×3 RGB
         picture. Where the square reaches outside, the picture's edge is repeated.
         """
-        self._network.setInput(_input(image, square, self._side))
-        logits, regressed = self._network.forward(["classificators", "regressors"])
-        scores = 1 / (1 + np.exp(-logits.reshape(-1).astype(float).clip(-80, 80)))
+        outputs = self._network(_sampled(image, square, self._side), 1 / 127.5, -1)
+        logits = outputs["classificators"].reshape(-1).astype(float)
+        scores = 1 / (1 + np.exp(-logits.clip(-80, 80)))
         likely = np.flatnonzero(scores >= least)
-        boxes = regressed.reshape(-1, 16)[likely, :4].astype(float)
+        boxes = outputs["regressors"].reshape(-1, 16)[likely, :4].astype(float)
         boxes[:, :2] += _anchors(self._side)[likely] - boxes[:, 2:] / 2
         boxes *= square.side / self._side
         boxes[:, :2] += (square.left, square.top)
         return _merged(scores[likely], boxes)
 
 
-def _input(image: Image, square: Square, side: int) -> NDArray[np.float32]:
-    """The square as 1×3×side×side, from −1 to 1."""
+def _sampled(image: Image, square: Square, side: int) -> Image:
+    """The square as side×side×3 uint8."""
     import cv2
 
     samples = side * SAMPLES
@@ -67,8 +67,7 @@ def _input(image: Image, square: Square, side: int) -> NDArray[np.float32]:
     sampled = cv2.warpAffine(
         image, placed, (samples, samples), flags=way, borderMode=cv2.BORDER_REPLICATE
     )
-    small = cv2.resize(sampled, (side, side), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.dnn.blobFromImage(small, 1 / 127.5, mean=(127.5,) * 3), np.float32)
+    return np.asarray(cv2.resize(sampled, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @cache

@@ -1,22 +1,20 @@
-"""FaceMesh: 468 points of a face and how sure the network is of it, run by OpenCV."""
+"""FaceMesh: 468 points of a face and how sure the network is of it."""
 
 from __future__ import annotations
 
 import math
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.face.closeup import Closeup, Points, Region, moved, upright_box
-from stages.face.model_files import FACE_MESH, installed, load_network
-
-if TYPE_CHECKING:
-    import cv2
+from stages.face.model_files import FACE_MESH, installed
+from stages.face.network import Network
 
 SIDE = 192  # of the network's input, in pixels
+POINTS, FLAG = "conv2d_20", "conv2d_30"  # names of the network's outputs
 WIDER = 1.4  # side of the region that it looks at, in sides of its points' box (measured)
 LOWER = 0.06  # and how far that lies below the box's centre, in sides of the box
 PASSES = 5  # at most, until it looks at the right region: a strong tilt takes as many
@@ -95,15 +93,9 @@ def _near(region: Region, right: Region) -> bool:
 
 def _ask(closeup: Closeup, region: Region) -> Mesh:
     """One pass of the network."""
-    import cv2
-
-    network = _network()
-    cut = closeup.upright(region, SIDE)
-    network.setInput(cv2.dnn.blobFromImage(cut, 1 / 255, (SIDE, SIDE)))
-    outputs = network.forward(network.getUnconnectedOutLayersNames())
-    points, flag = sorted((output.reshape(-1) for output in outputs), key=len, reverse=True)
-    points = points.reshape(468, 3).astype(float)
-    presence = 1 / (1 + math.exp(-min(max(float(flag[0]), -80), 80)))
+    outputs = _network()(closeup.upright(region, SIDE), 1 / 255)
+    points = outputs[POINTS].reshape(468, 3).astype(float)
+    presence = 1 / (1 + math.exp(-min(max(float(outputs[FLAG].item()), -80), 80)))
     at = moved(points[:, :2], region.matrix(SIDE))
     return Mesh(at, points[:, 2] * region.side / SIDE, presence)
 
@@ -111,9 +103,9 @@ def _ask(closeup: Closeup, region: Region) -> Mesh:
 _loaded = threading.local()
 
 
-def _network() -> cv2.dnn.Net:
+def _network() -> Network:
     """One a thread: a pass changes the network."""
     if not hasattr(_loaded, "network"):
-        _loaded.network = load_network(installed(FACE_MESH))
-    network: cv2.dnn.Net = _loaded.network
+        _loaded.network = Network(installed(FACE_MESH), SIDE)
+    network: Network = _loaded.network
     return network

@@ -74,13 +74,3 @@ def load_cascade(path: Path) -> cv2.CascadeClassifier:
     if cascade.empty():
         raise Trouble(f"{path} is no Haar cascade: delete it and run `make setup`")
     return cascade
-
-
-def load_network(path: Path) -> cv2.dnn.Net:
-    """A TFLite network from its file, to be run by OpenCV. Raises Trouble for another file."""
-    import cv2
-
-    try:
-        return cv2.dnn.readNetFromTFLite(str(path))
-    except cv2.error as error:
-        raise Trouble(f"{path} is no TFLite network: delete it and run `make setup`") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -86,3 +88,10 @@ def test_threads_do_not_change_the_answer() -> None:
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(alone, range(8))) == [expected] * 8
+
+
+def test_loading_a_network_prints_nothing() -> None:
+    load = "import sys; from stages.face.network import Network; Network(sys.argv[1], 128)"
+    path = str(installed(BLAZEFACE))
+    run = subprocess.run([sys.executable, "-c", load, path], capture_output=True, check=True)
+    assert run.stdout == run.stderr == b""

@@ -22,8 +22,8 @@ from stages.face.model_files import (
     LANDMARKS,
     PUBLISHED,
     installed,
-    load_network,
 )
+from stages.face.network import Network
 from stages.faces import Faces
 from stages.lips import Lips
 
@@ -182,4 +182,4 @@ def test_a_file_that_is_no_network_gives_the_sentence(content: bytes, tmp_path: 
     path = tmp_path / BLAZEFACE
     path.write_bytes(content)
     with pytest.raises(Trouble, match="is no TFLite network: delete it and run `make setup`"):
-        load_network(path)
+        Network(path, 128)
