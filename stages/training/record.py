@@ -139,7 +139,9 @@ def _show(board: SummaryWriter, network: nn.Module, train: Crops, recipe: Recipe
     picture = seen[:1].to(next(network.parameters()).device)
     with warnings.catch_warnings(), suppress(RuntimeError):  # some networks cannot be drawn
         warnings.simplefilter("ignore")  # tracing tells what changes with a picture's size
-        board.add_graph(network.eval(), picture)  # in training it would draw dropout's numbers
+        # In training mode it would draw dropout's numbers. The check would import the compiler.
+        traced = torch.jit.trace(network.eval(), picture, check_trace=False)
+        board.add_graph(traced, picture)
 
 
 def _to_bytes(state: State) -> bytes:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from small_sets import ALONE
 from torch import nn
 
 from stages.training.optimizer import Optimizer
@@ -105,25 +102,3 @@ def test_a_state_of_another_network_is_refused() -> None:
     for state in states:
         with pytest.raises((LookupError, TypeError, ValueError, RuntimeError)):
             optimizer.load_state_dict(state)
-
-
-TRAINING = """
-import sys
-import torch
-from small_sets import crops
-from stages.training.loop import fit
-from stages.training.recipes import Recipe
-
-for optimizer in ("adam", "sgd"):
-    recipe = Recipe(epochs=1, batch=8, optimizer=optimizer)
-    fit(recipe, 0, crops((8, 8)), crops((2, 2)), ["a", "b"], torch.device("cpu"))
-print("torch._dynamo" in sys.modules)
-"""
-
-
-def test_training_does_not_import_torchs_compiler() -> None:
-    """Its import takes over two seconds, as long as training on a small set."""
-    done = subprocess.run(
-        [sys.executable, "-c", TRAINING], capture_output=True, text=True, env=ALONE
-    )
-    assert done.stdout == "False\n", done.stderr

@@ -213,3 +213,30 @@ def test_any_recipe_goes_on_as_if_nothing_had_happened(
     assert epochs_in(tmp_path) == [1, 2, 3, 4]
     assert not list(changed(weights_of(whole.network), weights_of(state.network)))
     assert {**whole.best, "seconds": 0} == {**state.best, "seconds": 0}
+
+
+START = """
+import sys
+from pathlib import Path
+import torch
+from small_sets import crops
+from stages.training.loop import fit
+from stages.training.recipes import Recipe
+from stages.training.record import RunFolder
+
+for optimizer in ("adam", "sgd"):
+    recipe = Recipe(epochs=1, batch=8, optimizer=optimizer)
+    folder = Path(sys.argv[1], optimizer)
+    folder.mkdir()
+    with RunFolder(folder, False, lambda *_: None) as record:
+        fit(recipe, 0, crops((8, 8)), crops((2, 2)), ["a", "b"], torch.device("cpu"), record)
+slow = ("torch._dynamo", "torch._inductor", "torch.distributed.tensor", "sympy", "matplotlib")
+print([name for name in slow if name in sys.modules])
+"""
+
+
+def test_training_starts_without_importing_torchs_compiler(tmp_path: Path) -> None:
+    """Its import takes as long as training on a small set."""
+    command = [sys.executable, "-c", START, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=ALONE)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
