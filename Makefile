@@ -114,7 +114,7 @@ $(READY): pyproject.toml constraints.txt setup.py stages/face/haar_scan.c pipeli
 	@touch $@
 
 .venv/ready-dev: $(READY) # what tests and linters need beside that
-	@.venv/bin/python -m pipeline.install --dlib $(DLIB) dev
+	@.venv/bin/python -m pipeline.install --dlib $(DLIB) dev ray
 	@touch $@
 
 $(MODELS) &: | $(READY)

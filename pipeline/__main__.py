@@ -15,6 +15,7 @@ from pipeline import files
 from pipeline.context import Context, Runnable
 from pipeline.executors import Executor
 from pipeline.executors.processes import Processes
+from pipeline.executors.ray import Ray
 from pipeline.executors.serial import Serial
 from pipeline.ledger import Ledger
 from pipeline.runner import Runner
@@ -103,6 +104,8 @@ def _until(name: str, steps: Sequence[Step]) -> list[Step]:
 def _executor(common: Common) -> Executor:
     if common.executor == "serial" or common.workers == 0:
         return Serial()
+    if common.executor == "ray":
+        return Ray(common.address, common.workers, common.timeout, common.memory)
     return Processes(common.workers, common.timeout, common.memory)
 
 

@@ -32,14 +32,19 @@ class Common:
     """Seconds that one picture may take in one stage; more is an error, timed_out."""
     memory: float = 1.5
     """Gigabytes that one worker may take; a picture that needs more fails alone."""
-    executor: Literal["processes", "serial"] = "processes"
-    """Who does the work."""
+    executor: Literal["processes", "ray", "serial"] = "processes"
+    """Who does the work: processes of this machine, a Ray cluster, or this process alone."""
+    address: str | None = None
+    """The Ray cluster (auto, HOST:PORT or ray://HOST:PORT), whose CPUs then count in place of
+    --workers; unset starts Ray on this machine."""
 
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise ValueError("workers must be 0 or more")
         if self.timeout <= 0 or self.memory <= 0:
             raise ValueError("timeout and memory must be over 0")
+        if self.address is not None and self.executor != "ray":
+            raise ValueError("--address is a Ray cluster's: give --executor ray too")
         raw, processed = self.raw.resolve(), self.processed.resolve()
         if raw.is_relative_to(processed) or processed.is_relative_to(raw):
             raise ValueError(f"raw ({raw}) and processed ({processed}) must lie apart")

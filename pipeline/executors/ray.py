@@ -1,0 +1,213 @@
+"""Work on a Ray cluster: chunks of items travel to its nodes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self
+
+from pipeline.executors import Lost, R, T, in_order
+from pipeline.executors.processes import Processes
+from pipeline.trouble import Trouble, Usage
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+AHEAD = 2  # chunks for each CPU: one that is worked on, one that waits
+CHUNK_SECONDS = 0.5  # how long a chunk should take
+LONGEST_CHUNK = 256  # items
+LOOK_SECONDS = 5.0  # between two looks at how many CPUs the cluster has
+STORE = 100_000_000  # bytes of shared memory for results, in a Ray that is started here
+ENVIRONMENT = {  # Ray reads it when it is imported
+    "RAY_USAGE_STATS_ENABLED": "0",  # it reports to nobody
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # and does not print its nodes' logs into our progress
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # it hides no GPU, and does not warn that it did
+}
+
+
+class Terms(NamedTuple):
+    """How workers work: the driver's folder, and seconds and gigabytes as for Processes."""
+
+    folder: str
+    timeout: float
+    memory: float
+
+
+@dataclass(frozen=True)
+class Chunk(Generic[T]):
+    """Items that travel together. `suspect`: a single item over which a worker died already."""
+
+    items: list[T]
+    suspect: bool = False
+
+    def parts(self) -> list[Chunk[T]]:
+        """The chunk in two halves; a single item is suspect from now on."""
+        if len(self.items) == 1:
+            return [Chunk(self.items, suspect=True)]
+        half = len(self.items) // 2
+        return [Chunk(self.items[:half]), Chunk(self.items[half:])]
+
+
+class Ray:
+    """Ray tasks over chunks of items. Each Ray worker keeps a worker process of its own.
+
+    That process comes from `Processes`, so a crash, a time-out and too much memory cost the item
+    at fault, as they do on one machine. The driver only has to care for Ray workers and nodes
+    that are lost.
+    """
+
+    def __init__(
+        self, address: str | None, workers: int, timeout: float = 30.0, memory: float = 1.5
+    ) -> None:
+        """`address` is a cluster's; None starts Ray on this machine, with so many `workers`."""
+        self._address = address
+        self._workers = workers
+        self._terms = Terms(str(Path.cwd()), timeout, memory)
+        self._connection = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Raises Usage where Ray is not installed."""
+        if find_spec("ray") is None:
+            raise Usage("--executor ray needs Ray: pip install 'lip-expression[ray]'")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def map(
+        self, function: Callable[[T], R], items: Iterable[T]
+    ) -> Iterator[tuple[T, R | Exception]]:
+        """As the protocol says. Takes only a few chunks for each CPU ahead.
+
+        The chunk of a lost node is done once more. The chunk of a lost Ray worker is halved; an
+        item over which two were lost is Lost. Raises Trouble where a node cannot do the work.
+        """
+        from ray import get, remote
+        from ray.exceptions import NodeDiedError, ObjectLostError, RayError, RayTaskError
+
+        self.connect()
+        work = remote(num_cpus=1, max_retries=0)(_results)
+        items = iter(items)
+        retries: deque[Chunk[T]] = deque()
+        pending: dict[ObjectRef, Chunk[T]] = {}
+        size, window = 1, _Window()
+        while True:
+            while len(pending) < window.size():
+                chunk = retries.popleft() if retries else Chunk(list(islice(items, size)))
+                if not chunk.items:
+                    break
+                pending[work.remote(function, chunk.items, self._terms)] = chunk
+            if not pending:
+                return
+            for ref in _ended(list(pending)):
+                chunk = pending.pop(ref)
+                try:
+                    results, seconds = get(ref)
+                except RayTaskError as error:
+                    raise Trouble(_explained(error)) from error
+                except (NodeDiedError, ObjectLostError):
+                    retries.append(chunk)
+                except RayError as error:
+                    if chunk.suspect:
+                        yield chunk.items[0], Lost("crashed", f"its Ray worker was lost: {error}")
+                    else:
+                        retries.extend(chunk.parts())
+                else:
+                    size = max(1, min(LONGEST_CHUNK, int(CHUNK_SECONDS * len(results) / seconds)))
+                    yield from zip(chunk.items, results, strict=True)
+
+    def connect(self) -> None:
+        """Connect to the cluster, or start Ray here, where that is not done yet.
+
+        Raises Trouble where the cluster does not answer.
+        """
+        os.environ.update(ENVIRONMENT)
+        import ray
+
+        if ray.is_initialized():
+            return
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        at_end = signal.getsignal(signal.SIGTERM)
+        try:
+            if self._address is None:
+                folder = self._connection.enter_context(
+                    # Names of sockets must be short, so it lies in no deep folder.
+                    TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
+                )
+                ray.init(
+                    "local",
+                    num_cpus=self._workers,
+                    object_store_memory=STORE,
+                    include_dashboard=False,
+                    _temp_dir=folder,
+                    **quiet,
+                )
+            else:
+                ray.init(self._address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise Trouble(f"cannot reach Ray at {self._address}: {error}") from error
+        signal.signal(signal.SIGTERM, at_end)  # Ray set one of its own
+        self._connection.callback(ray.shutdown)
+
+
+class _Window:
+    """How many chunks may be under way: as many as the cluster's CPUs take, whatever joins it."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._due = 0.0
+
+    def size(self) -> int:
+        if time.monotonic() >= self._due:
+            from ray import cluster_resources
+
+            self._size = AHEAD * max(1, int(cluster_resources().get("CPU", 0)))
+            self._due = time.monotonic() + LOOK_SECONDS
+        return self._size
+
+
+def _ended(pending: list[ObjectRef]) -> list[ObjectRef]:
+    """Wait for the first chunk that ends; returns all that have."""
+    from ray import wait
+
+    wait(pending)
+    ended: list[ObjectRef] = wait(pending, num_returns=len(pending), timeout=0)[0]
+    return ended
+
+
+def _explained(error: Exception) -> str:
+    """What a node needs, after the last line of what went wrong on it."""
+    last = str(error).strip().splitlines()[-1]
+    return (
+        f"a node of the cluster cannot do the work ({last}): every node needs the program and "
+        "the pictures under the same paths as here; see docs/scale.md"
+    )
+
+
+def _results(
+    function: Callable[[T], R], items: list[T], terms: Terms
+) -> tuple[list[R | Exception], float]:
+    """In a Ray worker: the results of a chunk's items in order, and the seconds they took."""
+    began = time.perf_counter()
+    results = [result for _, result in in_order(_own_process(terms), function, items)]
+    return results, time.perf_counter() - began
+
+
+@cache
+def _own_process(terms: Terms) -> Processes:
+    """In a Ray worker: its worker process, which is kept from chunk to chunk with its models."""
+    os.chdir(terms.folder)
+    # Ray's own main module; the spawned process would import it, and Ray with it.
+    vars(sys.modules["__main__"]).pop("__file__", None)
+    return Processes(1, terms.timeout, terms.memory)

@@ -1,0 +1,151 @@
+"""Ray: the bytes of serial work, whoever dies. A cluster of this machine: a head and two nodes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_pipeline import Home, Take, chain, picture
+
+from pipeline import __main__
+from pipeline.executors import Lost
+from pipeline.executors.ray import ENVIRONMENT, Ray
+from pipeline.sample import Sample
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+TIMEOUT = 4.0  # seconds; the same in each test, so that workers serve several
+MEMORY = 80_000_000  # bytes of each node's object store; Ray takes no less
+
+
+@dataclass
+class TwoNodes:
+    """A Ray cluster. The driver is on its head, which has no CPU; two nodes do the work."""
+
+    cluster: Any
+    address: str
+    nodes: list[Any]
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[TwoNodes]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, HERE.parent, HERE))))
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        from ray.cluster_utils import Cluster
+
+        small = {"object_store_memory": MEMORY, "include_dashboard": False}
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+        nodes = [cluster.add_node(num_cpus=1, **small) for _ in range(2)]
+        with Ray(cluster.address, 2) as executor:
+            executor.connect()  # once for all tests
+            yield TwoNodes(cluster, cluster.address, nodes)
+        cluster.shutdown()
+
+
+def unlucky(number: int) -> int:
+    """Goes wrong in three ways, by the number; returns the process that did the work."""
+    match number:
+        case 3:
+            raise ValueError("three is bad")
+        case 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case 7:
+            time.sleep(60)
+    return os.getpid()
+
+
+@dataclass(frozen=True)
+class KillsRayWorker:
+    """Ends the Ray worker above its process: at item 5 each time, at item 2 the first time."""
+
+    mark: Path
+
+    def __call__(self, number: int) -> int:
+        if number == 5 or (number == 2 and not self.mark.exists()):
+            self.mark.touch()
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+        return 2 * number
+
+
+@dataclass(frozen=True)
+class SlowTake(Take):
+    """As Take, but long enough for a node to die meanwhile."""
+
+    def __call__(self, sample: Sample) -> Sample:
+        time.sleep(0.05)
+        return super().__call__(sample)
+
+
+def lost_as(result: object) -> str:
+    return result.reason if isinstance(result, Lost) else ""
+
+
+def test_a_crash_a_hang_and_an_exception_cost_one_item_each(two_nodes: TwoNodes) -> None:
+    with Ray(two_nodes.address, 2, TIMEOUT) as executor:
+        results = dict(executor.map(unlucky, range(40)))
+    assert isinstance(failure := results.pop(3), ValueError) and failure.args == ("three is bad",)
+    assert lost_as(results.pop(5)) == "crashed"
+    assert lost_as(results.pop(7)) == "timed_out"
+    assert all(isinstance(pid, int) for pid in results.values())
+    assert len(results) == 37 and os.getpid() not in results.values()
+
+
+def test_an_item_over_which_two_ray_workers_die_is_lost_alone(
+    two_nodes: TwoNodes, tmp_path: Path
+) -> None:
+    with Ray(two_nodes.address, 2, TIMEOUT) as executor:
+        results = dict(executor.map(KillsRayWorker(tmp_path / "killed"), range(8)))
+    assert lost_as(results.pop(5)) == "crashed"
+    assert results == {number: 2 * number for number in (0, 1, 2, 3, 4, 6, 7)}
+
+
+def test_a_node_that_is_lost_changes_neither_rows_nor_bytes(
+    two_nodes: TwoNodes, tmp_path: Path
+) -> None:
+    homes = []
+    for name in ("alone", "cluster"):
+        (tmp_path / name).mkdir()
+        homes.append(Home(tmp_path / name))
+        for number in range(120):
+            path = homes[-1].put(f"{'ab'[number % 2]}/{number}.jpg", picture(number))
+            os.utime(path, ns=(10**18, 10**18))
+    alone, cluster = homes
+    alone.run(chain(take=SlowTake()))
+    done_at_loss: list[int] = []
+
+    def lose_a_node() -> None:
+        taken = cluster.path / "processed" / "taken"
+        while len(done := list(taken.rglob("*.jpg"))) < 20:
+            time.sleep(0.01)
+        done_at_loss.append(len(done))
+        two_nodes.cluster.remove_node(two_nodes.nodes.pop(), allow_graceful=False)
+
+    killer = threading.Thread(target=lose_a_node, daemon=True)
+    killer.start()
+    cluster.run(chain(take=SlowTake()), Ray(two_nodes.address, 2, TIMEOUT))
+    killer.join()
+    assert done_at_loss[0] < 100
+    assert cluster.rows() == alone.rows() and len(alone.rows()) == 5 * 120
+    assert cluster.tree() == alone.tree()
+
+
+def test_without_ray_one_sentence_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    flags = ["--raw", str(tmp_path / "raw"), "--processed", str(tmp_path / "processed")]
+    assert __main__.main(["normalize", *flags, "--executor", "ray"]) == 2
+    assert capsys.readouterr().err == (
+        "--executor ray needs Ray: pip install 'lip-expression[ray]'\n"
+    )
