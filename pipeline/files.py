@@ -17,6 +17,7 @@ from pipeline.trouble import Trouble
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 HALF = ".new-"  # names of half-written files begin with it
+WRITTEN = (".jpg", ".tar", "shards.json")  # how names of the stages' files end, but for tables
 
 
 def shown(text: str, but: str = "\n") -> str:
@@ -69,10 +70,19 @@ def write(path: Path, data: bytes | str) -> None:
 
     Makes the folder where there is none.
     """
-    beside = _beside(path)
     whole = data.encode() if isinstance(data, str) else data
-    try:
+    with replacing(path) as beside:
         _with_folder(path, lambda: beside.write_bytes(whole))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside a file. What is written there takes the file's name at the end, or is deleted
+    where an exception ends the work.
+    """
+    beside = _beside(path)
+    try:
+        yield beside
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
@@ -163,13 +173,13 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 def pictures_in(root: Path, folder: str) -> set[str]:
-    """Paths of all pictures and half-written files in a folder below `root`, relative to `root`."""
+    """Paths of pictures, shards and half-written files in a folder below `root`, relative to it."""
     found: set[str] = set()
     skip = len(str(root)) + 1
     for path, _, names in os.walk(root / folder):
         start = path[skip:] + "/"
         found.update(
-            start + name for name in names if name.endswith(".jpg") or name.startswith(HALF)
+            start + name for name in names if name.endswith(WRITTEN) or name.startswith(HALF)
         )
     return found
 

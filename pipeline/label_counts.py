@@ -22,11 +22,11 @@ def count_labels(steps: Sequence[Step], planner: Planner, ledger: Ledger) -> Cou
     raw = Counter(file.label for file in listing.files)
     crops: Counter[str] = Counter()
     if split.input is not None:
-        crops.update(_label(output) for output in ledger.outputs(split.input))
+        for (label, _), count in ledger.labels(split.input).items():
+            crops[label] += count
     sides: dict[str, Counter[str]] = defaultdict(Counter)
-    for output in ledger.outputs(split.name):
-        side = output.removeprefix(f"{split.folder}/").partition("/")[0]
-        sides[side][_label(output)] += 1
+    for (label, side), count in ledger.labels(split.name).items():
+        sides[side][label] += count
     shown = ("train", "val", "test") if sides["test"] else ("train", "val")
     labels = sorted((listing.label_folders | raw.keys() | crops.keys()) - {""})
     return {
@@ -34,10 +34,6 @@ def count_labels(steps: Sequence[Step], planner: Planner, ledger: Ledger) -> Cou
         | {side: sides[side][label] for side in shown}
         for label in labels
     }
-
-
-def _label(output: str) -> str:
-    return output.split("/")[-2]
 
 
 def as_table(counts: Mapping[str, Mapping[str, int]]) -> str:

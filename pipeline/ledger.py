@@ -177,6 +177,15 @@ class Ledger:
         )
         return dict(rows)
 
+    def labels(self, stage: str) -> dict[tuple[str, str], int]:
+        """How many pictures a stage kept, by label and side of the split ("" before the split)."""
+        rows = self._connection.execute(
+            "SELECT label, COALESCE(json_extract(facts, '$.split'), ''), COUNT(*) FROM outcome "
+            "WHERE stage = ? AND verdict = 'kept' GROUP BY 1, 2",
+            (stage,),
+        )
+        return {(label, side): count for label, side, count in rows}
+
     def kept(self, stage: str) -> dict[str, str]:
         """Stamps of a stage's kept pictures by key, in order of key."""
         query = self._wanted + "SELECT key, stamp FROM wanted ORDER BY key"
@@ -276,9 +285,12 @@ class Ledger:
         return tally["kept", ""], dict(sorted(rejected.items())), errors
 
     def fingerprint(self, stage: str) -> str:
-        """A digest of all that a stage hands on: the place and bytes of every kept picture."""
+        """A digest of all that a stage hands on: place, side of the split and bytes of every kept
+        picture.
+        """
         rows = self._connection.execute(
-            "SELECT output, digest FROM outcome WHERE stage = ? AND verdict = 'kept' ORDER BY key",
+            "SELECT output, json_extract(facts, '$.split'), digest FROM outcome "
+            "WHERE stage = ? AND verdict = 'kept' ORDER BY key",
             (stage,),
         )
         return digest(as_json(list(rows)).encode())

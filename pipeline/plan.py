@@ -58,14 +58,16 @@ class Planner:
         if step.input is None:
             self._raw_files()
         todo, to_remake, gone = self._ledger.compare(step.name, fingerprint, step.input)
-        present, outputs = self.present(step), self._ledger.outputs(step.name)
+        present, packed = self.present(step), step.packed(self._processed)
+        owned = self._ledger.outputs(step.name).items()
+        outputs = {path: key for path, key in owned if step.owns(path)}
         missing_outputs = {outputs[path] for path in outputs.keys() - present} - todo.keys() - gone
-        if not self._tables_exist(step):
+        if not (packed.whole and self._tables_exist(step)):
             todo = self.sources(step)
         elif missing_outputs:
             wanted = self.sources(step)
             todo = {key: wanted[key] for key in sorted(todo.keys() | missing_outputs)}
-        stray = present - outputs.keys()
+        stray = present - outputs.keys() - packed.names
         if todo or gone:
             stray |= {path for path, key in outputs.items() if key in todo or key in gone}
         return Plan(fingerprint, todo, to_remake, gone, stray & present)
@@ -108,8 +110,8 @@ class Planner:
         return copies(raw[key] for key in plan.todo if key in raw)
 
     def present(self, step: Step) -> set[str]:
-        """Pictures and half-written files in the step's folder, as paths relative to the processed
-        folder.
+        """Pictures, shards and half-written files in the step's folder, as paths relative to the
+        processed folder.
         """
         return files.pictures_in(self._processed, step.folder)
 

@@ -42,6 +42,9 @@ class Facts(TypedDict, total=False):
     # dedupe and split
     group: str  # a name that pictures share which must not be divided by the split
 
+    # split
+    split: str  # the side that the picture lies on: "train", "val" or "test"
+
     # faces
     face: list[int]  # box of the largest face
     detector: str  # what found it: "haar" or "blazeface"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, cast, runtime_checkable
 
 from pipeline import files
 from pipeline.sample import Decision, Sample
@@ -51,6 +51,35 @@ class WritesTables(Protocol):
 
     def describe(self, decisions: Sequence[Decision]) -> dict[str, str]:
         """The text of each of `tables` by file name; decisions come sorted by key."""
+        ...
+
+
+class Packed(NamedTuple):
+    """The files that a stage packed its pictures into: names in its folder, and whether all that
+    are wanted are there.
+    """
+
+    names: frozenset[str]
+    whole: bool
+
+
+@runtime_checkable
+class Packs(Protocol):
+    """A whole-set stage that can pack its pictures into larger files."""
+
+    @property
+    def keeps_tree(self) -> bool:
+        """Whether the stage's folder has a file for each picture too. If not, its rows name the
+        files of the stage before.
+        """
+        ...
+
+    def packed(self, folder: Path) -> Packed:
+        """What was packed in the stage's folder. No picture is read."""
+        ...
+
+    def pack(self, folder: Path, decisions: Sequence[Decision]) -> None:
+        """Write what is missing or differs; decisions come sorted by key."""
         ...
 
 
@@ -117,6 +146,23 @@ class Step:
         """The text of the tables by file name."""
         return self.stage.describe(decisions) if isinstance(self.stage, WritesTables) else {}
 
+    @property
+    def keeps_tree(self) -> bool:
+        """Whether the stage's folder has a file for each kept picture."""
+        return not isinstance(self.stage, Packs) or self.stage.keeps_tree
+
+    def packed(self, processed: Path) -> Packed:
+        """What the stage packed its pictures into, relative to the processed folder."""
+        if not isinstance(self.stage, Packs):
+            return Packed(frozenset(), True)
+        names, whole = self.stage.packed(processed / self.folder)
+        return Packed(frozenset(f"{self.folder}/{name}" for name in names), whole)
+
+    def pack(self, processed: Path, decisions: Sequence[Decision]) -> None:
+        """Pack the kept pictures, if the stage does so."""
+        if isinstance(self.stage, Packs):
+            self.stage.pack(processed / self.folder, decisions)
+
     def remarks(self, decisions: Sequence[Decision]) -> Iterable[str]:
         """What the stage has to say on its decisions, a line each."""
         return self.stage.remarks(decisions) if isinstance(self.stage, Remarks) else ()
@@ -132,6 +178,10 @@ class Step:
         if isinstance(self.stage, Remembers):
             return self.stage(samples, earlier)
         return cast(SetStage, self.stage)(samples)
+
+    def owns(self, path: str) -> bool:
+        """Whether a path, relative to the processed folder, lies in the stage's folder."""
+        return path.startswith(f"{self.folder}/")
 
     def output(self, sample: Sample, within: str = "") -> str:
         """Where a kept picture goes, relative to the processed folder."""

@@ -21,6 +21,7 @@ def decide(step: Step, plan: Plan, planner: Planner, ledger: Ledger, processed: 
     run decide again. What the stage remembers is written together with the new rows, so the next
     run comes to the same decisions. Returns the stage's remarks.
     """
+    work = Work(step, processed, plan.fingerprint)
     sources, before = planner.sources(step), ledger.outputs(step.name)
     stamps, memory = ledger.kept(step.name), step.memory()
     earlier = ledger.remembered(memory) if memory else {}
@@ -31,18 +32,19 @@ def decide(step: Step, plan: Plan, planner: Planner, ledger: Ledger, processed: 
     for decision in decisions:
         key, output = decision.sample.key, ""
         if decision.reject is None:
-            output = step.output(decision.sample, decision.within)
+            output = work.output(decision)
             wanted.add(output)
         same = before.get(output) == key and stamps[key] == _handed_on(decision.sample)
         if key in plan.todo or not same:
             changed[key] = decision
     ledger.forget(step.name, changed.keys() | plan.gone)
-    files.remove(processed, step.folder, (plan.stray | before.keys()) - wanted)
-    work = Work(step, processed, plan.fingerprint)
+    outdated = (plan.stray | set(filter(step.owns, before))) - wanted
+    files.remove(processed, step.folder, outdated)
     rows = [work.decision_row(decision, sources[key]) for key, decision in changed.items()]
     for row in rows:
-        if row.output:
+        if row.output and step.keeps_tree:
             files.link(changed[row.key].sample.file, processed / row.output)
+    step.pack(processed, decisions)
     for name, text in step.describe(decisions).items():
         files.write(processed / step.folder / name, text)
     os.sync()

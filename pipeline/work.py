@@ -65,9 +65,13 @@ class Work:
         sample, reject = decision.sample, decision.reject
         if reject is not None:
             return self.rejected_row(sample, source, reject.reason, reject.measured)
-        return self.kept_row(
-            sample, source, self.step.output(sample, decision.within), sample.digest
-        )
+        return self.kept_row(sample, source, self.output(decision), sample.digest)
+
+    def output(self, decision: Decision) -> str:
+        """Where a kept picture of a whole-set stage lies, relative to the processed folder."""
+        if self.step.keeps_tree:
+            return self.step.output(decision.sample, decision.within)
+        return decision.sample.file.relative_to(self.processed).as_posix()
 
     def kept_row(self, sample: Sample, source: str, output: str, content: str) -> Outcome:
         facts = as_json(sample.facts)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pipeline.files import digest, output_name
 from pipeline.sample import Decision, Sample
+from pipeline.step import Packed
 from pipeline.tables import csv_text
+from stages.partition import shards
 from stages.partition.draw import Draw, Group
 from stages.partition.given import given_sides
 from stages.partition.groups import compiled, group_of, read_table, together
@@ -27,7 +29,7 @@ HEADER = ("file_name", "label", "split", "source", "face_x", "face_y", "face_w",
 class Split:
     """Divide the crops into dataset/train, dataset/val and dataset/test, label by label."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     tables: ClassVar[tuple[str, ...]] = ("metadata.csv",)
     val: float = 0.1
     """Share of each label that goes to val, rounded down, but at least one picture of a label with
@@ -43,6 +45,10 @@ class Split:
     """CSV file with the columns key,group; pictures of one group stay together."""
     seed: int = 0
     """Another number gives another draw."""
+    format: Literal["tree", "webdataset", "both"] = "tree"
+    """A file for each picture, shards (dataset/train-000000.tar and so on), or both."""
+    shard_size: int = 10_000
+    """Pictures in a shard, at most."""
 
     def __post_init__(self) -> None:
         for name, share in (("val", self.val), ("test", self.test)):
@@ -50,6 +56,8 @@ class Split:
                 raise ValueError(f"{name} must be 0 or more and under 1")
         if self.val + self.test >= 1:
             raise ValueError("val and test together must be under 1: train needs the rest")
+        if self.shard_size < shards.SMALLEST:
+            raise ValueError(f"shard_size must be {shards.SMALLEST} or more")
         compiled(self.group_by)
         if self.groups is not None:
             read_table(self.groups)
@@ -62,8 +70,8 @@ class Split:
     def __call__(
         self, samples: Sequence[Sample], earlier: Mapping[str, str] = NOTHING
     ) -> Iterable[Decision]:
-        """Each picture goes to the folder train, val or test; one of a group gets the fact `group`,
-        the first key of the group.
+        """Each picture goes to train, val or test, its fact `split`. One of a group gets the fact
+        `group`, the first key of the group.
 
         `earlier` are the sides of earlier runs by key. A group with pictures that came as val or
         test stays there whole; if they came in several splits, the group goes to train. All other
@@ -82,8 +90,8 @@ class Split:
             Draw(able, side, wanted).run()
         for pictures, group in zip(members, groups, strict=True):
             for sample in pictures:
-                grouped = sample.with_facts(group=pictures[0].key) if pictures[1:] else sample
-                yield Decision(grouped, within=group.side)
+                shared = {"group": pictures[0].key} if pictures[1:] else {}
+                yield Decision(sample.with_facts(**shared, split=group.side), within=group.side)
 
     def _members(self, samples: Sequence[Sample]) -> list[list[Sample]]:
         """The samples in groups. Pictures that only look alike are no group where they came in
@@ -114,6 +122,21 @@ class Split:
         before = {earlier[sample.key] for sample in pictures if sample.key in earlier}
         side = next(iter(before)) if len(before) == 1 and before <= may else "train"
         return Group(counts, side, may, lot, settled=bool(before), merged=len(before) > 1)
+
+    @property
+    def keeps_tree(self) -> bool:
+        """Whether each picture has a file in the data set's folder."""
+        return self.format != "webdataset"
+
+    def packed(self, folder: Path) -> Packed:
+        """The shards that are there, and whether they are all."""
+        return shards.packed(folder) if self.format != "tree" else Packed(frozenset(), True)
+
+    def pack(self, folder: Path, decisions: Sequence[Decision]) -> None:
+        """Bring the shards up to date."""
+        if self.format != "tree":
+            samples = (decision.sample for decision in decisions)
+            shards.pack(folder, samples, self.shard_size)
 
     def describe(self, decisions: Sequence[Decision]) -> dict[str, str]:
         """`metadata.csv`: one row a picture, in the order given, paths relative to the data set."""

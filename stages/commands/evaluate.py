@@ -20,6 +20,7 @@ from pipeline.trouble import Trouble, Usage
 from stages.commands.model_choice import resolve_model
 from stages.model import card, networks
 from stages.model.description import Description
+from stages.partition.given import side_of
 from stages.partition.groups import compiled, group_of
 from stages.predict.chain import Chain
 from stages.predict.judging import CropCutter, Judged, LabelledPicture, in_folder, judge
@@ -138,9 +139,8 @@ def _reasons(judged: Mapping[str, Judged]) -> str:
 
 def _data_set(context: Context) -> list[LabelledPicture]:
     """The crops of the processed data set's val and test."""
-    root = context.processed / "dataset"
     pictures = [
-        LabelledPicture(sample, sample.file.relative_to(root).parts[0])
+        LabelledPicture(sample, side_of(sample.facts))
         for sample in context.ledger.samples("split", context.processed)
     ]
     return [picture for picture in pictures if picture.split in ("val", "test")]

@@ -14,6 +14,7 @@ from pipeline.trouble import Trouble, Usage
 from stages.commands.model_choice import resolve_model
 from stages.face.crop import square
 from stages.model import networks
+from stages.partition.given import side_of
 
 if TYPE_CHECKING:
     from pipeline.context import Context
@@ -78,11 +79,10 @@ def _crops(
     from pipeline.pictures import decode
 
     side, labels = description.side, description.labels
-    val = context.processed / "dataset" / "val"
     samples = [
         sample
         for sample in context.ledger.samples("split", context.processed)
-        if sample.file.is_relative_to(val) and sample.label in labels
+        if side_of(sample.facts) == "val" and sample.label in labels
     ]
     some = samples[:: -(-len(samples) // LARGEST_SET) or 1]
     if not some:

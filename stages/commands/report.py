@@ -12,6 +12,7 @@ from pipeline import decisions, files
 from pipeline.labels import SPLITS
 from pipeline.trouble import Trouble
 from stages.commands.model_choice import newest
+from stages.partition.given import side_of
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -123,11 +124,10 @@ def _newest_run(context: Context) -> tuple[JudgedRun | None, bool]:
         return None, False
     plan = json.loads((folder / "run.json").read_text(encoding="utf-8"))["plan"]
     current = plan["data"] == context.ledger.fingerprint("split")
-    dataset = context.processed / "dataset"
     held_out = [
         (side, sample)
         for sample in context.ledger.samples("split", context.processed)
-        if (side := sample.file.relative_to(dataset).parts[0]) != "train"
+        if (side := side_of(sample.facts)) != "train"
     ]
     return judge_run(folder, held_out), current
 

@@ -114,7 +114,6 @@ class Train:
             print(f"train: {hint}")
         return load_sets(
             ledger.samples("split", processed),
-            processed / "dataset",
             processed / "cache",
             ledger.fingerprint("split"),
             self.settings.side,

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pipeline.ledger import Entry, Ledger
 from pipeline.step import Step
+from stages.partition.given import side_of
 
 SAMPLE = 24  # pictures shown of a reason or a label
 PAIRS = 40  # pairs and groups shown
@@ -106,8 +107,8 @@ class Record:
                 if stage == first or entry.output:
                     counts = table[entry.label]
                     counts[column] = counts.get(column, 0) + 1
-        for entry in self._entries["split"]:
-            side = entry.output.split("/")[1]
+        for entry, facts in self.crops():
+            side = side_of(facts)
             table[entry.label][side] = table[entry.label].get(side, 0) + 1
         return {label: table[label] for label in sorted(table) if label}
 

@@ -7,26 +7,26 @@ from pathlib import Path
 
 from pipeline.sample import Sample
 from pipeline.trouble import Trouble
+from stages.partition.given import side_of
 from stages.training.data import Crops, load_crops
 
 
 def load_sets(
-    samples: Iterable[Sample], dataset: Path, cache: Path, fingerprint: str, side: int
+    samples: Iterable[Sample], cache: Path, fingerprint: str, side: int
 ) -> tuple[dict[str, Crops], list[str]]:
     """The crops of each split that has any, and the labels, sorted by name.
 
-    The samples' files lie in `dataset`/<split>/<label>/; `cache` is a folder for arrays of decoded
-    crops, named by `fingerprint`, that of the data set. Raises Trouble for fewer than two labels,
-    and for a label that has no pictures to train on.
+    The samples' fact `split` says which. `cache` is a folder for arrays of decoded crops, named by
+    `fingerprint`, that of the data set. Raises Trouble for fewer than two labels, and for a label
+    that has no pictures to train on.
     """
     by_split: dict[str, list[Sample]] = {}
     for sample in samples:
-        split = sample.file.relative_to(dataset).parts[0]
-        by_split.setdefault(split, []).append(sample)
+        by_split.setdefault(side_of(sample.facts), []).append(sample)
     labels = sorted({sample.label for sample in by_split.get("train", [])})
     if len(labels) < 2:
         raise Trouble(
-            f"{dataset} holds {len(labels)} label(s) to train on, two are "
+            f"the data set holds {len(labels)} label(s) to train on, two are "
             "needed: add pictures of another, and see `make status` for what was dropped"
         )
     for sample in by_split.get("val", []) + by_split.get("test", []):

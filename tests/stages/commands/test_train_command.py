@@ -143,7 +143,7 @@ def test_test_pictures_are_judged_too_and_never_trained_on(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ({"smile": 20}, "dataset holds 1 label(s) to train on, two are needed"),
+        ({"smile": 20}, "data set holds 1 label(s) to train on, two are needed"),
         ({"smile": 1, "none": 1}, "no picture is left for validation"),
     ],
 )
