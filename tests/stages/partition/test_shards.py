@@ -1,4 +1,4 @@
-"""The data set as shards: the same bytes for the same pictures, and only what changed is written."""
+"""The data set as shards: the same bytes for the same pictures; only what changed is written."""
 
 from __future__ import annotations
 
