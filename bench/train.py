@@ -44,7 +44,7 @@ class Data:
             samples = list(ledger.samples("split", processed))
         labels = sorted({sample.label for sample in samples})
         members = {
-            name: [sample for sample in samples if sample.file.parent.parent.name == name]
+            name: [sample for sample in samples if sample.file.parents[1].name == name]
             for name in ("train", "val")
         }
         return cls({name: load_crops(some, labels, side) for name, some in members.items()}, labels)

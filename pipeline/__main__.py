@@ -21,6 +21,7 @@ from pipeline.ledger import Ledger
 from pipeline.runner import Runner
 from pipeline.settings import Common, Settings, near_misses, read_table, resolve
 from pipeline.step import Step
+from pipeline.store.workbench import workbench_for
 from pipeline.trouble import Trouble, Usage
 from stages.commands.common import CommonWithRegion
 from stages.table import COMMANDS, STAGES, rows_for
@@ -66,20 +67,25 @@ def _run(name: str, settings: Settings) -> int:
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
     writes = command is None or command.writes
     with ExitStack() as stack:
+        workbench = workbench_for(common.processed, common.scratch)
         if first and writes:
-            stack.enter_context(files.hold(common.processed))
-        path = common.processed / "ledger.sqlite"
+            stack.enter_context(workbench.hold())
+        elif first:
+            workbench.read()
+        path = workbench.ledger
         ledger = stack.enter_context(Ledger(path if writes or path.exists() else None))
         executor = stack.enter_context(_executor(common))
         runner = Runner(
-            common.raw, common.processed, ledger, executor, follow_links=common.follow_links
+            *(common.raw, common.processed, ledger, executor),
+            follow_links=common.follow_links,
+            workbench=workbench,
         )
-        context = Context(settings, _steps(settings), ledger, runner, executor)
+        context = Context(settings, _steps(settings), ledger, runner, executor, workbench)
         errors = 0
         if first and (command is None or command.after_stages):
             errors = context.bring_up_to_date(_until(name, context.steps))
         if errors:
-            log = common.processed / "errors.log"
+            log = workbench.errors
             print(f"{errors:,} in error, not counted as done: see {log}", file=sys.stderr)
         code = cast(Runnable, settings.own).run(context) if command else 0
         return code or int(errors > 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from pipeline import files, label_counts
@@ -13,7 +12,9 @@ from pipeline.ledger import Ledger
 from pipeline.runner import Runner
 from pipeline.settings import Settings
 from pipeline.step import Step
+from pipeline.store import Place
 from pipeline.trouble import Usage
+from pipeline.workbench import Workbench
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,10 @@ class Context:
     runner: Runner
     executor: Executor
 
+    workbench: Workbench
+
     @property
-    def processed(self) -> Path:
+    def processed(self) -> Place:
         return self.settings.common.processed
 
     def bring_up_to_date(self, steps: Sequence[Step]) -> int:

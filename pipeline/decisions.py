@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, cast
 from pipeline import files
 from pipeline.files import short_digest
 from pipeline.sample import Sample
+from pipeline.store import Place
 from pipeline.tables import append_rows, csv_text, read_rows
 from pipeline.trouble import Trouble
 
@@ -43,7 +44,7 @@ class ByHand(NamedTuple):
         return short_digest(f"{self.decision} {self.label} {self.crop}")
 
 
-def read(path: Path, by_key: bool = False) -> dict[str, ByHand]:
+def read(path: Place, by_key: bool = False) -> dict[str, ByHand]:
     """The decisions that hold, by digest or by key. The last row of a picture counts.
 
     Raises Trouble if a column is missing, or if a row is not a decision.
@@ -62,7 +63,7 @@ def read(path: Path, by_key: bool = False) -> dict[str, ByHand]:
     return {digest: decision for digest, decision in found.items() if decision.decision}
 
 
-def counts(path: Path) -> dict[str, int]:
+def counts(path: Place) -> dict[str, int]:
     """How many decisions of each kind are in force; a relabelled picture is one of its own."""
     tally = Counter(
         "relabelled" if decision.label else WORDS[decision.decision]

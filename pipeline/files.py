@@ -7,12 +7,14 @@ import fcntl
 import hashlib
 import os
 import re
+import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
+from pipeline.store import Address, Place, in_parallel
 from pipeline.trouble import Trouble
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -65,21 +67,29 @@ def digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def write(path: Path, data: bytes | str) -> None:
+def write(path: Place, data: bytes | str) -> None:
     """Write to a file beside, then rename it: no reader ever sees half a file.
 
-    Makes the folder where there is none.
+    Makes the folder where there is none. A store takes a file whole or not at all by itself.
     """
     whole = data.encode() if isinstance(data, str) else data
+    if isinstance(path, Address):
+        path.write_bytes(whole)
+        return
     with replacing(path) as beside:
         _with_folder(path, lambda: beside.write_bytes(whole))
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Place) -> Iterator[Path]:
     """A path beside a file. What is written there takes the file's name at the end, or is deleted
-    where an exception ends the work.
+    where an exception ends the work. For a store it is a temporary file, put there at the end.
     """
+    if isinstance(path, Address):
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder, path.name)
+            path.write_bytes(Path(folder, path.name))
+        return
     beside = _beside(path)
     try:
         yield beside
@@ -89,11 +99,18 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def link(source: Path, path: Path) -> None:
+def link(source: Place, path: Place) -> None:
     """Give a file inside the processed folder a second name, or copy it where links are refused.
 
-    Makes the folder where there is none.
+    Makes the folder where there is none. A store copies the file; it has no links.
     """
+    if isinstance(source, Address) and isinstance(path, Address):
+        path.copy_from(source)
+    elif isinstance(source, Path) and isinstance(path, Path):
+        _link(source, path)
+
+
+def _link(source: Path, path: Path) -> None:
     try:
         try:
             _with_folder(path, lambda: os.link(source, path))
@@ -109,11 +126,24 @@ def link(source: Path, path: Path) -> None:
         write(path, source.read_bytes())
 
 
-def remove(root: Path, folder: str, paths: Iterable[str]) -> None:
+def link_all(pairs: Iterable[tuple[Place, Place]]) -> None:
+    """Give many files a second name; pairs are file and name. A store copies several at once."""
+    pairs = list(pairs)
+    if pairs and isinstance(pairs[0][0], Address):
+        in_parallel(lambda pair: link(*pair), pairs)
+    else:
+        for source, path in pairs:
+            link(source, path)
+
+
+def remove(root: Place, folder: str, paths: Iterable[str]) -> None:
     """Delete files of a folder below `root`, and the folders they leave empty.
 
     ImageFolder would take an empty folder for a class.
     """
+    if isinstance(root, Address):
+        in_parallel(lambda path: (root / path).unlink(missing_ok=True), paths)
+        return
     for path in paths:
         file = root / path
         file.unlink(missing_ok=True)
@@ -141,9 +171,15 @@ def _beside(path: Path) -> Path:
     return path.with_name(f"{HALF}{os.getpid()}-{path.name}")
 
 
+class InUse(Trouble):
+    """Another process has a folder to itself."""
+
+
 @contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Keep a folder to this process. Raises Trouble, which says which process has it.
+def hold(folder: Path, shown_as: Place | None = None) -> Iterator[None]:
+    """Keep a folder to this process. Raises InUse, which says which process has it.
+
+    `shown_as` is its name in messages, if it is not the path.
 
     If the work in here ends in Trouble, half-written files of its workers are removed.
     """
@@ -158,7 +194,9 @@ def hold(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             lock.seek(0)
             holder = lock.read().strip()
-            raise Trouble(f"{folder} is in use by process {holder}: wait for it") from None
+            raise InUse(
+                f"{shown_as or folder} is in use by process {holder}: wait for it"
+            ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -172,8 +210,11 @@ def hold(folder: Path) -> Iterator[None]:
             raise
 
 
-def pictures_in(root: Path, folder: str) -> set[str]:
+def pictures_in(root: Place, folder: str) -> set[str]:
     """Paths of pictures, shards and half-written files in a folder below `root`, relative to it."""
+    if isinstance(root, Address):
+        entries = (root / folder).entries()
+        return {f"{folder}/{entry.name}" for entry in entries if entry.name.endswith(WRITTEN)}
     found: set[str] = set()
     skip = len(str(root)) + 1
     for path, _, names in os.walk(root / folder):

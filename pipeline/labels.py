@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
-from pathlib import Path
 
+from pipeline.store import Place
 from pipeline.trouble import Usage
 
 SPLITS = ("train", "val", "test")
@@ -61,7 +61,7 @@ def splits_among(keys: Iterable[str]) -> dict[str, str]:
     return {name: split for name in sorted(first) if (split := split_named(name))}
 
 
-def require_clear(keys: Iterable[str], root: Path) -> None:
+def require_clear(keys: Iterable[str], root: Place) -> None:
     """Raise Usage if the folders can be understood in two ways. `root` is named in the message.
 
     This is so if folders of splits and of labels lie side by side, if two folders mean one split,
@@ -87,7 +87,7 @@ def require_clear(keys: Iterable[str], root: Path) -> None:
     _require_different_looks({label_of(key) for key in keys}, root)
 
 
-def _require_different_looks(labels: Iterable[str], root: Path) -> None:
+def _require_different_looks(labels: Iterable[str], root: Place) -> None:
     alike: dict[str, str] = {}
     for label in sorted(labels):
         other = alike.setdefault(_as_seen(label), label)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from pipeline.files import digest
 from pipeline.sample import Outcome, Sample
+from pipeline.store import Place
 from pipeline.trouble import Trouble
 
 VERSION = 2
@@ -192,7 +193,7 @@ class Ledger:
         return dict(self._connection.execute(query, {"input": stage}))
 
     def samples(
-        self, stage: str, root: Path, only: Container[str] | None = None
+        self, stage: str, root: Place, only: Container[str] | None = None
     ) -> Iterator[Sample]:
         """The pictures that a stage kept, in order of key, as the next stage takes them.
 
@@ -268,7 +269,9 @@ class Ledger:
     def set_made_with(self, stage: str, settings: dict[str, Any]) -> None:
         with self._connection:
             self._connection.execute(
-                "INSERT OR REPLACE INTO made_with VALUES (?, ?)", (stage, as_json(settings))
+                "INSERT INTO made_with VALUES (?, ?) ON CONFLICT DO UPDATE "
+                "SET settings = excluded.settings WHERE settings != excluded.settings",
+                (stage, as_json(settings)),
             )
 
     def counts(self, stage: str) -> tuple[int, dict[str, int], int]:

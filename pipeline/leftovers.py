@@ -40,13 +40,28 @@ def is_leftover(name: str, is_folder: bool) -> bool:
     return bool((_FOLDER if is_folder else _FILE).match(name))
 
 
+def leftover_in(path: str) -> str:
+    """Under what name a file in a store is counted as left behind; "" where it is none.
+
+    >>> leftover_in("smile/@eaDir/a.jpg"), leftover_in("smile/thumbs.db"), leftover_in("a.jpg")
+    ('@eaDir', 'Thumbs.db', '')
+    """
+    *folders, name = path.split("/")
+    folder = next((folder for folder in folders if is_leftover(folder, is_folder=True)), "")
+    return folder or (_pattern(name) if is_leftover(name, is_folder=False) else "")
+
+
 def count(counts: Counter[str], entry: os.DirEntry[str]) -> None:
     """Count a leftover: a file under its pattern, the files of a folder under the folder's name."""
     if entry.is_dir(follow_symlinks=False):
         counts[entry.name] += sum(len(names) for _, _, names in os.walk(entry.path))
     else:
-        same = (pattern for pattern in FILES if _matcher((pattern,)).match(entry.name))
-        counts[next(same, entry.name)] += 1
+        counts[_pattern(entry.name)] += 1
+
+
+def _pattern(name: str) -> str:
+    """The pattern that a file's name matches."""
+    return next((pattern for pattern in FILES if _matcher((pattern,)).match(name)), name)
 
 
 def summary(counts: Counter[str]) -> str:

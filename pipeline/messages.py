@@ -48,7 +48,7 @@ def room_needed(step: Step, plan: Plan, ledger: Ledger, processed: Path) -> str:
     return f"{free:,.1f} MB are free{about} for the {left:,} pictures that {step.name} has to do"
 
 
-def log_error(processed: Path, stage: str, row: Outcome) -> None:
-    """Add a picture's traceback to errors.log."""
-    with open(processed / "errors.log", "a", encoding="utf-8") as log:
+def log_error(path: Path, stage: str, row: Outcome) -> None:
+    """Add a picture's traceback to the log of errors."""
+    with open(path, "a", encoding="utf-8") as log:
         log.write(f"{stage}: {files.shown(row.key, but='')}\n{files.shown(row.detail)}\n")

@@ -13,6 +13,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.store import Address, Place
+
 Image = NDArray[np.uint8]
 """H×W×3 uint8 RGB."""
 
@@ -23,7 +25,7 @@ QUALITY = 95  # with full chroma (4:4:4): lips are small and red against skin
 class Picture:
     """A picture as a JPEG file, the bytes of one, or pixels; decoded once, at the first use."""
 
-    def __init__(self, source: Path | bytes | Image) -> None:
+    def __init__(self, source: Place | bytes | Image) -> None:
         self._source = source
 
     @cached_property
@@ -32,7 +34,7 @@ class Picture:
 
         Raises ValueError where the bytes are no JPEG, OSError where they cannot be read.
         """
-        if isinstance(self._source, Path):
+        if isinstance(self._source, Path | Address):
             return decode(self._source.read_bytes())
         return decode(self._source) if isinstance(self._source, bytes) else self._source
 

@@ -12,6 +12,7 @@ from pipeline.ledger import Ledger
 from pipeline.raw import Found, Listing, copies, find, without_clashes
 from pipeline.sample import Sample
 from pipeline.step import Step
+from pipeline.store import Place, place
 from pipeline.trouble import Usage
 
 
@@ -41,7 +42,7 @@ class Planner:
     """Compares the raw folder, the processed folder and the ledger."""
 
     def __init__(
-        self, raw: Path, processed: Path, ledger: Ledger, follow_links: bool = False
+        self, raw: Place, processed: Place, ledger: Ledger, follow_links: bool = False
     ) -> None:
         self._raw = raw
         self._processed = processed
@@ -91,7 +92,7 @@ class Planner:
             kept = self._ledger.samples(step.input, self._processed, only)
             return (decisions.applied(sample, self._decisions) for sample in kept)
         return (
-            Sample(file.key, file.label, Path(file.path), file.facts)
+            Sample(file.key, file.label, place(file.path), file.facts)
             for file in self._raw_files().values()
             if not file.refusal and (only is None or file.key in only)
         )
@@ -121,7 +122,7 @@ class Planner:
         Raises Usage if there is no such folder, or if its labels and splits are ambiguous.
         """
         if self._listing is None:
-            if not self._raw.is_dir():
+            if isinstance(self._raw, Path) and not self._raw.is_dir():
                 raise Usage(
                     f"{self._raw} is not a folder: put your pictures into {self._raw}/<label>/, "
                     "or name another with --raw"

@@ -16,6 +16,7 @@ from pipeline.files import identity, output_name, short_digest
 from pipeline.labels import label_of
 from pipeline.ledger import as_json
 from pipeline.sample import Facts
+from pipeline.store import Address, Place, place
 
 
 class Found(NamedTuple):
@@ -44,7 +45,7 @@ class Listing:
     `leading_out` are keys of links that lead out of the folder and were not followed.
     """
 
-    root: Path
+    root: Place
     files: list[Found] = field(default_factory=list)
     label_folders: set[str] = field(default_factory=set)
     leftovers: Counter[str] = field(default_factory=Counter)
@@ -72,16 +73,49 @@ class Listing:
         )
 
 
-def find(root: Path, follow_links: bool = False, closed: Path | None = None) -> Listing:
+def find(root: Place, follow_links: bool = False, closed: Place | None = None) -> Listing:
     """All files below `root`. Links are followed inside `root`, and refused when they lead
     outside, in a circle or nowhere.
 
     `follow_links` follows those that lead outside too, but never into the folder `closed`.
     """
+    if isinstance(root, Address):
+        return _find_in_store(root)
+    if isinstance(closed, Address):
+        closed = None
     listing = Listing(root)
     real_root = root.resolve()
     walk = _Walk(listing, real_root, follow_links, closed.resolve() if closed else None)
     walk.folder(str(root), "", (str(real_root),))
+    listing.label_folders.discard("")
+    return listing
+
+
+def _find_in_store(root: Address) -> Listing:
+    """As `find`; a store has no links. Programs mark an empty folder by an empty file of its name.
+
+    The stamp is size and etag, which differs when the content does.
+    """
+    listing = Listing(root)
+    entries = sorted(root.entries(), key=lambda entry: entry.name.split("/"))
+    tables = {
+        folder: sources.facts(root / folder)
+        for entry in entries
+        if (folder := entry.name.removesuffix(f"/{sources.NAME}")) != entry.name
+    }
+    for entry in entries:
+        key = "/".join(map(_printable, entry.name.split("/")))
+        folder, _, name = entry.name.rpartition("/")
+        left_out = leftovers.leftover_in(entry.name)
+        if left_out:
+            listing.leftovers[left_out] += 1
+        elif not entry.size and "." not in name:
+            listing.label_folders.add(label_of(f"{key}/"))
+        elif name != sources.NAME:
+            listing.label_folders.add(label_of(key))
+            stamp = f"{entry.size}:{entry.etag}"
+            facts = tables.get(folder, {}).get(name, Facts())
+            listing.files.append(_file(key, str(root / entry.name), stamp, facts))
     listing.label_folders.discard("")
     return listing
 
@@ -157,12 +191,15 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _found(entry: os.DirEntry[str], key: str, facts: Facts) -> Found:
     about = entry.stat()
-    regular = stat.S_ISREG(about.st_mode)
-    refusal = "not_a_file" if not regular else "" if label_of(key) else "no_label"
-    stamp = f"{about.st_size}:{about.st_mtime_ns}"
+    found = _file(key, entry.path, f"{about.st_size}:{about.st_mtime_ns}", facts)
+    return found if stat.S_ISREG(about.st_mode) else found._replace(refusal="not_a_file")
+
+
+def _file(key: str, path: str, stamp: str, facts: Facts) -> Found:
+    """A regular file. Its stamp, which begins with the size, changes with its facts too."""
     if facts:
         stamp += f":{short_digest(as_json(facts))}"
-    return Found(key, entry.path, stamp, refusal, facts)
+    return Found(key, path, stamp, "" if label_of(key) else "no_label", facts)
 
 
 def _printable(name: str) -> str:
@@ -195,7 +232,8 @@ def _same_output(one: str, other: str) -> bool:
 def copies(found: Iterable[Found]) -> set[str]:
     """Keys of the files that are copies, as far as `identity` tells, of one that came before.
 
-    Only files of the same size are opened. One that cannot be read is no copy.
+    Only files of the same size are opened. One that cannot be read is no copy. Those in a store
+    are not opened: its etag tells.
     """
     by_size: dict[str, list[Found]] = {}
     for file in found:
@@ -206,7 +244,8 @@ def copies(found: Iterable[Found]) -> set[str]:
         seen: set[str] = set()
         for file in alike if len(alike) > 1 else ():
             with suppress(OSError):
-                content = identity(Path(file.path))
+                path = place(file.path)
+                content = identity(path) if isinstance(path, Path) else file.stamp
                 if content in seen:
                     copied.add(file.key)
                 seen.add(content)

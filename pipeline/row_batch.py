@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Self
 
 from pipeline.ledger import Ledger
 from pipeline.sample import Outcome
+from pipeline.workbench import Workbench
 
 ROWS = 512  # of the first stage to a commit, and
 SECONDS = 5.0  # no longer than this between two commits
@@ -22,8 +22,9 @@ class RowBatch:
     One sync of the disk goes before each commit, so that no row is there without its file.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, workbench: Workbench) -> None:
         self._ledger = ledger
+        self._workbench = workbench
         self._rows: dict[str, list[Outcome]] = defaultdict(list)
         self._committed = time.monotonic()
 
@@ -47,8 +48,9 @@ class RowBatch:
             self._commit()
 
     def _commit(self) -> None:
-        os.sync()
+        self._workbench.settle()
         for stage, rows in self._rows.items():
             self._ledger.record(stage, rows)
+        self._workbench.save(now=False)
         self._rows.clear()
         self._committed = time.monotonic()

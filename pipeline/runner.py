@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
-from pathlib import Path
 
 from pipeline import files
 from pipeline.executors import Executor, Lost
@@ -16,9 +15,12 @@ from pipeline.progress import progress
 from pipeline.row_batch import RowBatch
 from pipeline.sample import Outcome, Sample
 from pipeline.step import Step
+from pipeline.store import Place, place
+from pipeline.store.workbench import workbench_for
 from pipeline.trouble import Trouble
 from pipeline.whole_set import decide
 from pipeline.work import Route, Task, Work
+from pipeline.workbench import Workbench
 
 
 class Runner:
@@ -26,15 +28,17 @@ class Runner:
 
     def __init__(
         self,
-        raw: Path,
-        processed: Path,
+        raw: Place,
+        processed: Place,
         ledger: Ledger,
         executor: Executor,
         say: Callable[[str], None] = print,
         follow_links: bool = False,
+        workbench: Workbench | None = None,
     ) -> None:
         self.planner = Planner(raw, processed, ledger, follow_links)
         self._processed = processed
+        self._workbench = workbench or workbench_for(processed)
         self._ledger = ledger
         self._executor = executor
         self._say = say
@@ -56,18 +60,21 @@ class Runner:
         try:
             if not plan.empty:
                 if step.whole_set:
-                    remarks = decide(step, plan, self.planner, self._ledger, self._processed)
+                    remarks = decide(
+                        step, plan, self.planner, self._ledger, self._processed, self._workbench
+                    )
                 else:
                     self._process(step, plan, after)
             self._ledger.set_made_with(step.name, step.settings())
         except OSError as error:
             if not files.is_full(error):
                 raise
-            need = room_needed(step, plan, self._ledger, self._processed)
+            need = room_needed(step, plan, self._ledger, self._workbench.folder)
             raise Trouble(
                 f"cannot write to {self._processed} ({error.strerror}): {need}; make room, then "
                 "run the same command again; it goes on from here"
             ) from error
+        self._workbench.save()
         idle = plan.empty and step.name not in self._worked
         self._say(summary(step, self._ledger) + (" (up to date)" if idle else ""))
         for remark in remarks:
@@ -79,6 +86,7 @@ class Runner:
         through the stages.
         """
         self._ledger.forget(step.name, plan.todo.keys() | plan.gone)
+        self._workbench.save()
         files.remove(self._processed, step.folder, plan.stray)
         later = [other for other in after if not other.whole_set]
         works = [Work(step, self._processed, plan.fingerprint)]
@@ -87,7 +95,7 @@ class Runner:
         title = " … ".join([step.name, *(other.name for other in later[-1:])])
         rejected = 0
         with (
-            RowBatch(self._ledger) as batch,
+            RowBatch(self._ledger, self._workbench) as batch,
             progress(results, desc=title, unit=" pictures", total=len(plan.todo)) as bar,
         ):
             bar.set_postfix(rejected=rejected, refresh=False)
@@ -104,7 +112,7 @@ class Runner:
         self._worked.add(name)
         if row.verdict == "error":
             self._failed[name].add(row.key)
-            log_error(self._processed, name, row)
+            log_error(self._workbench.errors, name, row)
 
     def _stage_counts(self, step: Step, plan: Plan, after: Sequence[Step]) -> dict[str, int]:
         """How many stages of the route each picture goes through.
@@ -132,7 +140,7 @@ class Runner:
         """
         first = route.works[0]
         for found in self.planner.refused(first.step, plan):
-            sample = Sample(found.key, found.label, Path(found.path))
+            sample = Sample(found.key, found.label, place(found.path))
             yield {first.step.name: first.rejected_row(sample, found.stamp, found.refusal, {})}
         tasks: Iterable[Task] = (
             Task(sample, plan.todo[sample.key], stages[sample.key])

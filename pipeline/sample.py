@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
 from pipeline.pictures import Image as Image
 from pipeline.pictures import Picture
+from pipeline.store import Place
 
 Verdict = Literal["kept", "rejected", "error"]
 
@@ -99,7 +99,7 @@ class Sample:
 
     key: str
     label: str
-    file: Path
+    file: Place
     facts: Facts = field(default_factory=Facts)
     digest: str = ""
     encoded: bytes | None = None
@@ -135,7 +135,7 @@ class Sample:
         facts_now = self._facts_and(facts)
         return replace(self, pixels=pixels, encoded=encoded, picture=None, facts=facts_now)
 
-    def at(self, file: Path, digest: str) -> Sample:
+    def at(self, file: Place, digest: str) -> Sample:
         """The sample as it was written to a file. Pixels stay decoded if the file has the same."""
         lossy = self.pixels is not None and self.encoded is None
         picture = None if lossy else self.picture

@@ -13,17 +13,34 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+from tyro.constructors import PrimitiveConstructorSpec
+
+from pipeline.store import Address, Place, place
 from pipeline.trouble import Usage
+
+PlaceFlag = Annotated[
+    Path | Address,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PLACE",
+        instance_from_str=lambda words: place(words[0]),
+        is_instance=lambda value: isinstance(value, Path | Address),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
+"""A flag that takes a local path or an address."""
 
 
 @dataclass(frozen=True)
 class Common:
     """What every command needs to know. A program may add fields of its own."""
 
-    raw: Path = Path("raw")
-    """Your pictures, one folder a label; read, never written."""
-    processed: Path = Path("processed")
-    """Everything made of them."""
+    raw: PlaceFlag = Path("raw")
+    """Your pictures, one folder a label; read, never written. A folder, or s3://bucket/…"""
+    processed: PlaceFlag = Path("processed")
+    """Everything made of them. A folder, or s3://bucket/…"""
+    scratch: Path | None = None
+    """A local folder for copies while processed lies in a store; unset is in ~/.cache."""
     follow_links: bool = False
     """Follow links that lead out of the raw folder; what they lead to is read, never written."""
     workers: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
@@ -45,8 +62,8 @@ class Common:
             raise ValueError("timeout and memory must be over 0")
         if self.address is not None and self.executor != "ray":
             raise ValueError("--address is a Ray cluster's: give --executor ray too")
-        raw, processed = self.raw.resolve(), self.processed.resolve()
-        if raw.is_relative_to(processed) or processed.is_relative_to(raw):
+        raw, processed = _resolved(self.raw), _resolved(self.processed)
+        if raw in (processed, *processed.parents) or processed in raw.parents:
             raise ValueError(f"raw ({raw}) and processed ({processed}) must lie apart")
 
 
@@ -57,6 +74,10 @@ class Settings:
     common: Common
     own: Any
     stages: Mapping[str, Any]
+
+
+def _resolved(path: Place) -> Place:
+    return path if isinstance(path, Address) else path.resolve()
 
 
 def near_misses(word: str, known: Iterable[str]) -> str:
@@ -211,6 +232,8 @@ def fitted(where: str, value: Any, default: Any, hint: Any) -> Any:
         raise Usage(f"{where}: {value!r} is not one of {', '.join(map(repr, choice))}")
     optional = len(kinds) == 1 and NoneType in get_args(hint)
     kind = kinds[0] if optional else type(default)
+    if Address in kinds and isinstance(value, str):
+        return place(value)
     if (kind is float and type(value) is int) or (
         issubclass(kind, Path) and isinstance(value, str)
     ):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.sample import Facts
+from pipeline.store import Place
 from pipeline.tables import append_rows, read_rows
 from pipeline.trouble import Trouble
 
@@ -36,7 +37,7 @@ class Source(NamedTuple):
     refused: str = ""
 
 
-def read(folder: Path) -> list[Source]:
+def read(folder: Place) -> list[Source]:
     """The rows of a label's folder; none if there is no table.
 
     A last row that a power cut left unfinished is skipped. Raises Trouble if the table has other
@@ -49,7 +50,7 @@ def read(folder: Path) -> list[Source]:
     return [Source(*row) for row in rows[1:] if len(row) == len(Source._fields)]
 
 
-def facts(folder: Path) -> dict[str, Facts]:
+def facts(folder: Place) -> dict[str, Facts]:
     """The facts in a folder's table, by file. Later stages carry them on.
 
     `origin` holds address, page, title, creator, licence and the like; `given_group` and

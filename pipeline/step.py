@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, cast, runtime_checkable
 
 from pipeline import files
 from pipeline.sample import Decision, Sample
+from pipeline.store import Place
 
 
 class Stage(Protocol):
@@ -74,11 +75,11 @@ class Packs(Protocol):
         """
         ...
 
-    def packed(self, folder: Path) -> Packed:
+    def packed(self, folder: Place) -> Packed:
         """What was packed in the stage's folder. No picture is read."""
         ...
 
-    def pack(self, folder: Path, decisions: Sequence[Decision]) -> None:
+    def pack(self, folder: Place, decisions: Sequence[Decision]) -> None:
         """Write what is missing or differs; decisions come sorted by key."""
         ...
 
@@ -151,14 +152,14 @@ class Step:
         """Whether the stage's folder has a file for each kept picture."""
         return not isinstance(self.stage, Packs) or self.stage.keeps_tree
 
-    def packed(self, processed: Path) -> Packed:
+    def packed(self, processed: Place) -> Packed:
         """What the stage packed its pictures into, relative to the processed folder."""
         if not isinstance(self.stage, Packs):
             return Packed(frozenset(), True)
         names, whole = self.stage.packed(processed / self.folder)
         return Packed(frozenset(f"{self.folder}/{name}" for name in names), whole)
 
-    def pack(self, processed: Path, decisions: Sequence[Decision]) -> None:
+    def pack(self, processed: Place, decisions: Sequence[Decision]) -> None:
         """Pack the kept pictures, if the stage does so."""
         if isinstance(self.stage, Packs):
             self.stage.pack(processed / self.folder, decisions)

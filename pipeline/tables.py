@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pipeline.store import Place
+
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # formulas begin with these
 
 
@@ -24,7 +26,7 @@ def csv_text(header: Sequence[str] | None, rows: Iterable[Sequence[object]]) -> 
     return text.getvalue()
 
 
-def read_rows(path: Path) -> list[list[str]]:
+def read_rows(path: Place) -> list[list[str]]:
     """The finished rows of a table, the header included; none if there is no file."""
     if not path.is_file():
         return []

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from pipeline import files
 from pipeline.ledger import Ledger, as_json, stamp
 from pipeline.plan import Plan, Planner
 from pipeline.sample import Decision, Sample
 from pipeline.step import Step
+from pipeline.store import Place
 from pipeline.work import Work
+from pipeline.workbench import Workbench
 
 
-def decide(step: Step, plan: Plan, planner: Planner, ledger: Ledger, processed: Path) -> list[str]:
+def decide(
+    step: Step,
+    plan: Plan,
+    planner: Planner,
+    ledger: Ledger,
+    processed: Place,
+    workbench: Workbench,
+) -> list[str]:
     """Let the stage judge all its pictures, and update its folder where decisions changed.
 
     Rows that change are deleted first. Then the files are updated, and at last the new rows are
@@ -38,16 +44,18 @@ def decide(step: Step, plan: Plan, planner: Planner, ledger: Ledger, processed: 
         if key in plan.todo or not same:
             changed[key] = decision
     ledger.forget(step.name, changed.keys() | plan.gone)
+    workbench.save()
     outdated = (plan.stray | set(filter(step.owns, before))) - wanted
     files.remove(processed, step.folder, outdated)
     rows = [work.decision_row(decision, sources[key]) for key, decision in changed.items()]
-    for row in rows:
-        if row.output and step.keeps_tree:
-            files.link(changed[row.key].sample.file, processed / row.output)
+    if step.keeps_tree:
+        files.link_all(
+            (changed[row.key].sample.file, processed / row.output) for row in rows if row.output
+        )
     step.pack(processed, decisions)
     for name, text in step.describe(decisions).items():
         files.write(processed / step.folder / name, text)
-    os.sync()
+    workbench.settle()
     within = {decision.sample.key: decision.within for decision in decisions if memory}
     new = dict(within.items() - earlier.items())
     ledger.record(step.name, rows, memory or "", new)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from pipeline import files
@@ -13,6 +12,7 @@ from pipeline.executors import Lost, begin_part
 from pipeline.ledger import as_json, stamp
 from pipeline.sample import Decision, Outcome, Reject, Sample
 from pipeline.step import PictureStage, Step
+from pipeline.store import Place, StoreTrouble, below
 
 
 class Task(NamedTuple):
@@ -34,19 +34,19 @@ class Work:
     """One stage's work: writes the stage's file, then returns the stage's row."""
 
     step: Step
-    processed: Path
+    processed: Place
     fingerprint: str
 
     def __call__(self, sample: Sample, source: str) -> tuple[Outcome, Sample | None]:
         """The row, and the picture as it lies in the stage's folder (None if it was not kept).
 
         Reject is a verdict on the picture; any other exception becomes an error. Raises OSError
-        if the disk is full.
+        if the disk is full, StoreTrouble if a store no longer answers.
         """
         try:
             return self._judged(sample, source)
         except Exception as error:
-            if files.is_full(error):
+            if files.is_full(error) or isinstance(error, StoreTrouble):
                 raise
             return self.error_row(sample, source, error), None
 
@@ -71,7 +71,7 @@ class Work:
         """Where a kept picture of a whole-set stage lies, relative to the processed folder."""
         if self.step.keeps_tree:
             return self.step.output(decision.sample, decision.within)
-        return decision.sample.file.relative_to(self.processed).as_posix()
+        return below(decision.sample.file, self.processed)
 
     def kept_row(self, sample: Sample, source: str, output: str, content: str) -> Outcome:
         facts = as_json(sample.facts)
@@ -110,7 +110,7 @@ class Work:
             detail=trace.encode("utf-8", "backslashreplace").decode(),
         )
 
-    def _put(self, before: Sample, after: Sample, path: Path) -> str:
+    def _put(self, before: Sample, after: Sample, path: Place) -> str:
         """Write the picture, or link it if the stage did not change it; returns its digest."""
         unchanged = after.encoded is None and after.pixels is None
         if unchanged and before.digest:
@@ -134,7 +134,7 @@ class Route:
     def __call__(self, task: Task) -> dict[str, Outcome]:
         """Take a picture through the first `task.stages` stages; returns its rows by stage name.
 
-        It stops at the first verdict other than kept. Raises OSError if the disk is full.
+        It stops at the first verdict other than kept. Raises as Work.
         """
         rows: dict[str, Outcome] = {}
         sample, source = task.sample, task.source

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 from pipeline.files import digest, output_name
 from pipeline.sample import Decision, Sample
 from pipeline.step import Packed
+from pipeline.store import Place
 from pipeline.tables import csv_text
 from stages.partition import shards
 from stages.partition.draw import Draw, Group
@@ -128,11 +129,11 @@ class Split:
         """Whether each picture has a file in the data set's folder."""
         return self.format != "webdataset"
 
-    def packed(self, folder: Path) -> Packed:
+    def packed(self, folder: Place) -> Packed:
         """The shards that are there, and whether they are all."""
         return shards.packed(folder) if self.format != "tree" else Packed(frozenset(), True)
 
-    def pack(self, folder: Path, decisions: Sequence[Decision]) -> None:
+    def pack(self, folder: Place, decisions: Sequence[Decision]) -> None:
         """Bring the shards up to date."""
         if self.format != "tree":
             samples = (decision.sample for decision in decisions)

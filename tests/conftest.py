@@ -8,9 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from small_pipeline import home as home  # a fixture for the tests of pipeline/
+
+if TYPE_CHECKING:
+    from small_store import S3
 
 # Read once a process, at the first video: tests make one before the program opens one.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -26,6 +30,23 @@ def photographs() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared/photos, real photographs that the project does not carry")
     return folder
+
+
+@pytest.fixture(scope="session")
+def server() -> S3:
+    from small_store import S3
+
+    return S3()
+
+
+@pytest.fixture
+def s3(server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """An S3 server, as the environment names it to this process and those it starts."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    server.failing = 0
+    server.requests.clear()
+    return server
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

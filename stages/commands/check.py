@@ -16,6 +16,8 @@ from pipeline import files, raw
 from pipeline.labels import split_of
 from pipeline.progress import progress
 from pipeline.sample import Facts, Reject, Sample
+from pipeline.settings import PlaceFlag
+from pipeline.store import Address, Place, place
 from pipeline.trouble import Usage
 from stages.normalize import Normalize
 from stages.split import Split
@@ -44,7 +46,7 @@ class Recognition:
 class Check:
     """Find copies that cross train/val/test or labels in any folder; it is only read."""
 
-    folder: Annotated[Path | None, tyro.conf.Positional] = None
+    folder: Annotated[PlaceFlag | None, tyro.conf.Positional] = None
     """Folders of labels, or such folders in train/, val/ and test/."""
     json: bool = False
     """Print JSON in place of lines."""
@@ -77,23 +79,25 @@ class Check:
             _draw(self.sheet, pairs, normalize)
         return int(bool(pairs))
 
-    def _folder(self) -> Path:
+    def _folder(self) -> Place:
         if self.folder is None:
             raise Usage("name a folder of pictures: python -m pipeline check FOLDER")
+        if isinstance(self.folder, Address):
+            return self.folder
         if not self.folder.is_dir():
             raise Usage(f"{self.folder} is not a folder")
         if self.sheet and self.sheet.resolve().is_relative_to(self.folder.resolve()):
             raise Usage(f"--sheet {self.sheet} lies in {self.folder}, which is only read")
         return self.folder
 
-    def _read(self, folder: Path, context: Context) -> tuple[list[Sample], Counter[str]]:
+    def _read(self, folder: Place, context: Context) -> tuple[list[Sample], Counter[str]]:
         """All pictures with their facts, in order of key; other files counted by reason."""
         listing = raw.find(folder, context.settings.common.follow_links)
         files = [found for found in listing.files if found.key not in Split.tables]
         refusals = (found.refusal for found in files)
         unread = Counter(reason for reason in refusals if reason not in ("", "no_label"))
         samples = [
-            Sample(found.key, found.label, Path(found.path))
+            Sample(found.key, found.label, place(found.path))
             for found in files
             if found.refusal in ("", "no_label")
         ]
@@ -109,7 +113,7 @@ class Check:
             raise Usage(f"{folder} holds no pictures to check")
         return sorted(known, key=lambda sample: sample.key), unread
 
-    def _summarize(self, folder: Path, count: int, pairs: int, unread: Mapping[str, int]) -> None:
+    def _summarize(self, folder: Place, count: int, pairs: int, unread: Mapping[str, int]) -> None:
         """Counts, in lines that are no part of the JSON."""
         stream = sys.stderr if self.json else sys.stdout
         if unread:

@@ -16,6 +16,7 @@ from pipeline import files
 from pipeline.executors import in_order
 from pipeline.executors.serial import Serial
 from pipeline.progress import progress
+from pipeline.store import Place
 from pipeline.trouble import Trouble, Usage
 from stages.commands.model_choice import resolve_model
 from stages.model import card, networks
@@ -51,7 +52,7 @@ class Evaluate:
     def run(self, context: Context) -> int:
         """Write evaluation.json, confusion.png and mistakes.png; 1 where a picture failed."""
         pictures = self._pictures(context)
-        model = resolve_model(self.model, context.processed)
+        model = resolve_model(self.model, context.workbench)
         network = networks.load(model)
         data = self.data or context.processed / "dataset"
         _compare_labels(pictures, network.description.labels, data)
@@ -65,6 +66,8 @@ class Evaluate:
         figures = self._write(judged, network.description.labels, output)
         if model.is_dir() and (folder / "run.json").exists():  # other files have no card
             self._write_card(folder, figures)
+        context.workbench.put(folder)
+        print(f"evaluate: evaluation.json and pictures in {context.workbench.place_of(output)}")
         return int(any("error" in answers.unanswered for answers in judged.values()))
 
     def _pictures(self, context: Context) -> list[LabelledPicture]:
@@ -125,7 +128,6 @@ class Evaluate:
             raise Trouble(f"no picture got an answer, so there is nothing to judge: {reasons}")
         confusion = np.sum([of_split["confusion"] for of_split in figures.values()], axis=0)
         _draw(judged, confusion.tolist(), labels, output)
-        print(f"evaluate: evaluation.json and pictures in {output}")
         return figures
 
 
@@ -146,7 +148,7 @@ def _data_set(context: Context) -> list[LabelledPicture]:
     return [picture for picture in pictures if picture.split in ("val", "test")]
 
 
-def _compare_labels(pictures: Sequence[LabelledPicture], known: Sequence[str], data: Path) -> None:
+def _compare_labels(pictures: Sequence[LabelledPicture], known: Sequence[str], data: Place) -> None:
     """Raise Trouble where pictures have a label that the model cannot give."""
     found = sorted({picture.sample.label for picture in pictures if not picture.refusal})
     strange = [label for label in found if label not in known]

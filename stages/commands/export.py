@@ -41,7 +41,7 @@ class Export:
 
     def run(self, context: Context) -> int:
         """Write files that agree with torch; raises Trouble where one does not."""
-        source = resolve_model(self.model, context.processed)
+        source = resolve_model(self.model, context.workbench)
         path = self._path(source)
 
         from stages.model import portable
@@ -57,9 +57,10 @@ class Export:
         program = portable.pt2_bytes(traced, description)
         files.write(path, data)
         files.write(path.with_suffix(".pt2"), program)
-        print(f"export: {path} and {path.with_suffix('.pt2').name}")
+        print(f"export: {context.workbench.place_of(path)} and {path.with_suffix('.pt2').name}")
         if self.int8:
             _write_int8(path, crops, ours, true)
+        context.workbench.put(path.parent)
         return 0
 
     def _path(self, source: Path) -> Path:

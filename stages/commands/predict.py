@@ -74,7 +74,7 @@ class Predict:
         if self.show:
             require_display()
         output = self._output(context)
-        predictor = Predictor(resolve_model(self.model, context.processed), self.faces)
+        predictor = Predictor(resolve_model(self.model, context.workbench), self.faces)
         videos = VideoLabeller(predictor, self.detect_every, self.smooth, self.landmarks, self.show)
         copies = Copies(output, predictor.chain.normalize, self.landmarks) if self.draw else None
         if live is None:
@@ -84,7 +84,8 @@ class Predict:
         earlier = _earlier_results(output, given)
         tables = Tables(output, predictor.labels, self.csv, self.jsonl, earlier)
         counts = _write(batches, tables, endless=live is not None)
-        print(f"predict: {counts.summary()}, in {output}")
+        context.workbench.put(output)
+        print(f"predict: {counts.summary()}, in {context.workbench.place_of(output)}")
         if len(given) == 1 and given[0].sample.file == Path(self.input):
             counts.require_readable(given[0].sample.key)
         failed = counts.reasons["error"] + (copies.failed if copies else 0)
@@ -92,8 +93,9 @@ class Predict:
 
     def _output(self, context: Context) -> Path:
         """Where results go. Raises Usage for a place in the raw folder, which is never written."""
-        output, raw = self.output or context.processed / "predictions", context.settings.common.raw
-        if output.resolve().is_relative_to(raw.resolve()):
+        output = self.output or context.workbench.folder / "predictions"
+        raw = context.settings.common.raw
+        if isinstance(raw, Path) and output.resolve().is_relative_to(raw.resolve()):
             raise Usage(f"--output {output} lies in the raw folder ({raw}): give another place")
         return output
 
@@ -103,7 +105,7 @@ def _earlier_results(output: Path, given: Sequence[Input]) -> set[Path]:
     results = results_in(output)
     names = {path.name for path in results}
     files = (entry.sample.file for entry in given)
-    kept = {path.resolve() for path in files if path.name in names}
+    kept = {path.resolve() for path in files if isinstance(path, Path) and path.name in names}
     return {path for path in results if path.resolve() not in kept}
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from statistics import median
 
 from pipeline.ledger import Ledger
+from pipeline.store import Place
 
 NEARLY_ALL = 0.9  # of the pictures
 SMALL = 128  # pixels: people's data sets of crops have up to this, photographs have more
 
 
-def region_hint(ledger: Ledger, processed: Path) -> str:
+def region_hint(ledger: Ledger, processed: Place) -> str:
     """A sentence that points to `--region whole`; "" where pictures are no small crops.
 
     It is for regions lips and face: in most of the pictures, which are small, no face or a mouth

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import decisions, files
 from pipeline.labels import SPLITS
+from pipeline.store import Place
 from pipeline.trouble import Trouble
-from stages.commands.model_choice import newest
+from stages.commands.model_choice import newest_run
 from stages.partition.given import side_of
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Report:
             }
         )
         files.write(path, page)
-        files.write(path.with_suffix(".json"), json.dumps(counts, indent=2))
+        files.write(context.processed / "report.json", json.dumps(counts, indent=2))
         print(f"report: {path} ({len(page) / 1e6:.1f} MB), open it in a browser")
         return 0
 
@@ -119,7 +119,7 @@ def _newest_run(context: Context) -> tuple[JudgedRun | None, bool]:
     from stages.report.judged import judge_run
 
     try:
-        folder = newest(context.processed / "runs")
+        folder = newest_run(context.workbench)
     except Trouble:
         return None, False
     plan = json.loads((folder / "run.json").read_text(encoding="utf-8"))["plan"]
@@ -168,7 +168,7 @@ def _sides(labels: dict[str, dict[str, int]]) -> list[str]:
     return [side for side in SPLITS if any(side in counts for counts in labels.values())]
 
 
-def _changes(last: Path, counts: dict[str, int]) -> list[str]:
+def _changes(last: Place, counts: dict[str, int]) -> list[str]:
     """What is different from the counts that the last report left."""
     if not last.exists():
         return []

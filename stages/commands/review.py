@@ -13,6 +13,7 @@ import tyro
 
 from pipeline import decisions
 from pipeline.decisions import ByHand
+from pipeline.store import local
 from pipeline.trouble import Trouble, Usage
 from stages.commands.serve import listen
 
@@ -36,9 +37,10 @@ class Review:
     """Take decisions over from such a file; a row without a digest is found by its key."""
 
     def run(self, context: Context) -> int:
+        processed = local(context.processed, "review")
         if not context.ledger.counts(context.steps[0].name)[0]:
-            raise Trouble(f"{context.processed} holds no pictures yet: run `make split` first")
-        own = context.processed / decisions.NAME
+            raise Trouble(f"{processed} holds no pictures yet: run `make split` first")
+        own = processed / decisions.NAME
         if self.export is not None:
             kept = decisions.read(own)
             decisions.write(self.export, kept.values())
@@ -48,15 +50,15 @@ class Review:
             decisions.append(own, taken)
             print(f"review: {len(taken):,} decisions taken over; `make split` applies them")
         else:
-            self._serve(context)
+            self._serve(context, processed)
         return 0
 
-    def _serve(self, context: Context) -> None:
+    def _serve(self, context: Context, processed: Path) -> None:
         """Answer until Ctrl-C."""
         from stages.review.catalogue import Catalogue
         from stages.review.web import new_token, server
 
-        catalogue = Catalogue(context.ledger, context.steps, context.processed)
+        catalogue = Catalogue(context.ledger, context.steps, processed)
         token = new_token()
         with listen("127.0.0.1", self.port) as listener:
             port = listener.getsockname()[1]

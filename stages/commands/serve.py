@@ -48,7 +48,7 @@ class Serve:
         limits = Limits(self.max_megabytes, self.max_megapixels, common.timeout)
         with listen(self.host, self.port) as listener:
             host, port = listener.getsockname()[:2]
-            model = resolve_model(self.model, context.processed)
+            model = resolve_model(self.model, context.workbench)
             with (
                 PredictionService(model, self.faces, limits, common.workers) as service,
                 suppress(KeyboardInterrupt),  # uvicorn raises it once more when all is closed

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import files
+from pipeline.store import Place
 from pipeline.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Sheet:
         from pipeline.pictures import decode, encode_png
         from stages.predict.drawing import contact_sheet
 
-        rows: dict[str, list[Path]] = {}
+        rows: dict[str, list[Place]] = {}
         for sample in context.ledger.samples("split", context.processed):
             rows.setdefault(sample.label, []).append(sample.file)
         if not rows:

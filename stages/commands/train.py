@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pipeline import files
 from pipeline.settings import near_misses
@@ -85,8 +85,9 @@ class Train:
             with joined(self.device) as world:  # the first comes when it has done the stages
                 return self._train(context, world)
         run = self._run(context)
+        context.workbench.fetch(run.folder)
         if (done := run.finished()) and done["plan"] == self.plan(context):
-            print(f"train: up to date. {closing_line(done, run.folder, context.processed)}")
+            print(f"train: up to date. {self._hand_on(context, run, done)}")
             return 0
         from stages.training.distributed import ONE_PROCESS
 
@@ -102,7 +103,7 @@ class Train:
         return {"settings": settings, "data": context.ledger.fingerprint("split"), **found}
 
     def _run(self, context: Context) -> Run:
-        return Run(context.processed / "runs" / (self.name or self.recipe))
+        return Run(context.workbench.folder / "runs" / (self.name or self.recipe))
 
     def _sets(self, context: Context) -> tuple[dict[str, Crops], list[str]]:
         from stages.training.sets import load_sets
@@ -114,7 +115,7 @@ class Train:
             print(f"train: {hint}")
         return load_sets(
             ledger.samples("split", processed),
-            processed / "cache",
+            context.workbench.folder / "cache",
             ledger.fingerprint("split"),
             self.settings.side,
         )
@@ -130,7 +131,9 @@ class Train:
         repeats = Repeats(self.folds, seeds)
         judgement = repeat(sets, labels, self.settings, device, repeats)
         name = f"{self.name or self.recipe}-{'folds' if self.folds else 'seeds'}"
-        report(judgement, labels, self.plan(context)["settings"], context.processed / "runs" / name)
+        folder = context.workbench.folder / "runs" / name
+        report(judgement, labels, self.plan(context)["settings"], folder)
+        context.workbench.put(folder)
         return 0
 
     def _train(self, context: Context, world: World) -> int:
@@ -173,8 +176,13 @@ class Train:
             card.write(run.building, by_split)
             files.write(run.building / "run.json", json.dumps(done, indent=2))
             run.take_name()
-        tell(f"train: {closing_line(done, run.folder, context.processed)}")
+            print(f"train: {self._hand_on(context, run, done)}")
         return 0
+
+    def _hand_on(self, context: Context, run: Run, done: Mapping[str, Any]) -> str:
+        """Put the finished run into the processed folder, where it is a store; the last line."""
+        context.workbench.put(run.folder, last="run.json")
+        return closing_line(done, context.workbench.place_of(run.folder), context.processed)
 
     def _description(self, context: Context, labels: list[str], side: int) -> Description:
         return Description(

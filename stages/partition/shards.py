@@ -14,7 +14,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from pipeline.ledger import as_json
 from pipeline.progress import progress
 from pipeline.sample import Sample
 from pipeline.step import Packed
+from pipeline.store import Place
 from stages.partition.given import side_of
 
 INDEX = "shards.json"
@@ -59,10 +59,10 @@ class Entry(NamedTuple):
     digest: str
     target: int
     about: str
-    file: Path
+    file: Place
 
 
-def read_index(folder: Path) -> Index:
+def read_index(folder: Place) -> Index:
     """The index of the shards in a folder; an empty one where it is missing or damaged."""
     try:
         content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
@@ -72,14 +72,14 @@ def read_index(folder: Path) -> Index:
         return Index([], {})
 
 
-def packed(folder: Path) -> Packed:
+def packed(folder: Place) -> Packed:
     """The shards of the index that have their size, and whether they are all."""
     shards = read_index(folder).shards.values()
     there = {shard.name for shard in shards if _is_there(folder, shard)}
     return Packed(frozenset({INDEX, *there}), len(there) == len(shards) > 0)
 
 
-def pack(folder: Path, samples: Iterable[Sample], largest: int) -> None:
+def pack(folder: Place, samples: Iterable[Sample], largest: int) -> None:
     """Write the samples as shards of at most `largest` pictures. Shards that would be the same are
     left as they are; those that hold other pictures are replaced or deleted.
 
@@ -155,7 +155,7 @@ def _content(entries: Sequence[Entry]) -> str:
     return files.digest(as_json([LAYOUT, [entry[:-1] for entry in entries]]).encode())
 
 
-def _write(path: Path, entries: Sequence[Entry]) -> int:
+def _write(path: Place, entries: Sequence[Entry]) -> int:
     """Write a shard; returns its size in bytes."""
     with files.replacing(path) as beside:
         with tarfile.open(beside, "w", format=tarfile.PAX_FORMAT) as tar:
@@ -172,11 +172,11 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
-def _write_index(folder: Path, labels: Sequence[str], shards: Mapping[str, Shard]) -> None:
+def _write_index(folder: Place, labels: Sequence[str], shards: Mapping[str, Shard]) -> None:
     content = {"labels": labels, "shards": [shards[name]._asdict() for name in sorted(shards)]}
     files.write(folder / INDEX, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def _is_there(folder: Path, shard: Shard) -> bool:
+def _is_there(folder: Place, shard: Shard) -> bool:
     path = folder / shard.name
     return path.is_file() and path.stat().st_size == shard.bytes

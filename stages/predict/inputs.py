@@ -26,7 +26,8 @@ class Input:
     @property
     def is_video(self) -> bool:
         """Whether it may be opened, and begins as a video does."""
-        return not self.refusal and self.sample.encoded is None and is_video(self.sample.file)
+        file, given = self.sample.file, self.sample.encoded
+        return not self.refusal and given is None and isinstance(file, Path) and is_video(file)
 
 
 def inputs(given: str, listed: Path | None = None, follow_links: bool = False) -> Iterator[Input]:

@@ -6,11 +6,11 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.ledger import Entry, Ledger
 from pipeline.step import Step
+from pipeline.store import Place
 from stages.partition.given import side_of
 
 SAMPLE = 24  # pictures shown of a reason or a label
@@ -27,7 +27,7 @@ class Shown:
 
     key: str
     label: str
-    file: Path | None
+    file: Place | None
     note: str = ""
 
 
@@ -77,7 +77,7 @@ class Group:
 class Record:
     """A ledger as the report reads it: each stage's rows once, without changing anything."""
 
-    def __init__(self, ledger: Ledger, steps: Sequence[Step], processed: Path) -> None:
+    def __init__(self, ledger: Ledger, steps: Sequence[Step], processed: Place) -> None:
         self._processed = processed
         self._input = {step.name: step.input for step in steps}
         self._entries = {step.name: list(ledger.entries(step.name)) for step in steps}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import base64
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
 from pipeline.pictures import decode, encode
 from pipeline.sample import Image
+from pipeline.store import Place
 
 SIDE = 96  # pixels of the longer side
 QUALITY = 75
 
 
 @cache
-def thumbnail(file: Path | None) -> str:
+def thumbnail(file: Place | None) -> str:
     """The data address of a small JPEG; "" where the picture cannot be shown."""
     if file is None:
         return ""

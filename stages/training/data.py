@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -79,13 +80,18 @@ def _shape(samples: Sequence[Sample], side: int) -> tuple[int, int, int, int]:
     """N×S×S×3. S is `side`; where that is 0, the side of squares of one size, else SIDE."""
     if side:
         return len(samples), side, side, 3
-    sizes = set()
-    for sample in samples:
-        with Pillow.open(sample.file) as picture:
-            sizes.add(picture.size)
+    with ThreadPoolExecutor() as pool:
+        sizes = set(pool.map(_size, samples))
     width, height = sizes.pop() if len(sizes) == 1 else (SIDE, SIDE)
     side = width if width == height else SIDE
     return len(samples), side, side, 3
+
+
+def _size(sample: Sample) -> tuple[int, int]:
+    """Width and height of a crop, in pixels; where it is a file, from its first bytes."""
+    file = sample.file
+    with Pillow.open(file if isinstance(file, Path) else io.BytesIO(file.read_bytes())) as picture:
+        return picture.size
 
 
 def _fill(pictures: NDArray[np.uint8], samples: Sequence[Sample]) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from pipeline.store import Place
 from stages.training.intervals import if_wide
 
 
@@ -23,7 +23,7 @@ def data_text(counts: Mapping[str, Mapping[str, int]]) -> str:
     )
 
 
-def closing_line(done: Mapping[str, Any], folder: Path, processed: Path) -> str:
+def closing_line(done: Mapping[str, Any], folder: Place, processed: Place) -> str:
     best, count = done["best"], sum(done["counts"]["val"].values())
     accuracy = best["data/valacc"]
     return (

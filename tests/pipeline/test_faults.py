@@ -130,7 +130,7 @@ class Brim(Take):
 
     def __call__(self, sample: Sample) -> Sample:
         if sample.key == "a/2.jpg":
-            folder = sample.file.parents[2] / "processed" / "taken" / "a"
+            folder = Path(str(sample.file)).parents[2] / "processed" / "taken" / "a"
             (folder / ".new-1-9.jpg").symlink_to("gone")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return super().__call__(sample)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.trouble import Trouble
+from pipeline.workbench import Workbench
 from stages.commands.model_choice import newest, resolve_model
 
 
@@ -29,14 +30,14 @@ def test_the_newest_finished_run_is_taken(tmp_path: Path) -> None:
     put_run(runs / "d.unfinished", 0, finished=False)
     (runs / "e.unfinished").mkdir()
     assert newest(runs) == newest_run
-    assert resolve_model(None, tmp_path) == newest_run
+    assert resolve_model(None, Workbench(tmp_path)) == newest_run
 
 
 def test_an_unfinished_run_is_taken_only_where_it_is_named(tmp_path: Path) -> None:
     unfinished = put_run(tmp_path / "runs" / "a.unfinished", 0, finished=False)
-    assert resolve_model(unfinished, tmp_path) == unfinished
+    assert resolve_model(unfinished, Workbench(tmp_path)) == unfinished
     with pytest.raises(Trouble) as trouble:
-        resolve_model(None, tmp_path)
+        resolve_model(None, Workbench(tmp_path))
     assert str(trouble.value) == (
         f"{tmp_path}/runs holds no model: `make train` makes one, or give --model "
         f"({unfinished} is unfinished: --model takes it all the same)"

@@ -69,7 +69,7 @@ def test_the_order_of_pictures_and_the_times_of_files_change_no_byte(tmp_path: P
     pictures = samples(tmp_path, 230)
     shards.pack(tmp_path / "one", pictures, 100)
     for sample in pictures:
-        os.utime(sample.file, (1, 1))
+        os.utime(str(sample.file), (1, 1))
     random.Random(1).shuffle(pictures)
     shards.pack(tmp_path / "other", pictures, 100)
     assert tars(tmp_path / "one") == tars(tmp_path / "other")

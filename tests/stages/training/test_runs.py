@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from small_sets import epochs_in, put, train
 
+from pipeline.workbench import Workbench
 from stages.commands.model_choice import resolve_model
 from stages.training.runs import Run
 
@@ -44,7 +45,9 @@ def test_a_run_that_diverges_leaves_the_good_one_and_is_not_taken(
     assert "is no longer finite in epoch " in capsys.readouterr().err
     after = contents(home)
     assert {path: data for path, data in after.items() if path in before} == before
-    assert unfinished(home).is_dir() and resolve_model(None, home / "processed") == run_of(home)
+    assert unfinished(home).is_dir() and resolve_model(
+        None, Workbench(home / "processed")
+    ) == run_of(home)
     assert train(home, *SHORT) == 0
     assert "train: up to date. " in capsys.readouterr().out
 
