@@ -53,13 +53,16 @@ def _matches(words: Hashes, limit: int) -> Iterator[tuple[Indices, Indices]]:
     deepest = 16 + count // 16384
     for band in words.view(np.uint16).reshape(count, 16).T:
         order = np.argsort(band, kind="stable")
-        ordered = band[order]
+        ordered, first, second = band[order], words[order, 0], words[order, 1]
         found = [np.empty((2, 0), np.int64)]
         for step in range(1, min(deepest, count - 1) + 1):
             same = np.flatnonzero(ordered[step:] == ordered[:-step])
             if not len(same):
                 break
-            rows = np.stack([order[same], order[same + step]])
+            bits = np.bitwise_count(first[same] ^ first[same + step])
+            bits += np.bitwise_count(second[same] ^ second[same + step])
+            likely = same[bits <= limit]  # half of the words rules out nearly all pairs
+            rows = np.stack([order[likely], order[likely + step]])
             found.append(rows[:, _bits(words, *rows) <= limit])
         left, right = np.concatenate(found, axis=1)
         yield left, right
