@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from programs import ROOT, Peak, run
 
+from pipeline import files
 from pipeline.ledger import Ledger
 from pipeline.pictures import encode
 from pipeline.row_batch import ROWS
@@ -124,7 +125,7 @@ def outcomes(
             yield work.rejected_row(judged, source, DROPPED[step.name], {})
             continue
         output = step.output(sample)
-        os.link(sample.file, processed / output)
+        files.link(sample.file, processed / output)
         yield work.kept_row(judged, source, output, judged.facts["content"])
 
 

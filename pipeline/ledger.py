@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -17,6 +18,7 @@ from pipeline.store import Place
 from pipeline.trouble import Trouble
 
 VERSION = 2
+PAGE = 16384  # bytes; of a row over a quarter of a page the rest would take a page of its own
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS outcome (
     stage TEXT, key TEXT, label TEXT NOT NULL, verdict TEXT NOT NULL, fingerprint TEXT NOT NULL,
@@ -34,18 +36,14 @@ PRAGMA temp_store = MEMORY;
 CREATE TABLE temp.seen (key TEXT PRIMARY KEY, stamp TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE temp.decided (content TEXT PRIMARY KEY, mark TEXT NOT NULL) WITHOUT ROWID;
 """
-WANTED = """
-WITH wanted AS (
-    SELECT key, stamp FROM outcome WHERE stage = :input AND verdict = 'kept'
-    UNION ALL SELECT key, stamp FROM temp.seen WHERE :input IS NULL
-)
+SEEN_FILES = "SELECT key, stamp FROM temp.seen"
+KEPT = "SELECT key, stamp FROM outcome WHERE stage = :input AND verdict = 'kept'"
+KEPT_AND_DECIDED = """
+SELECT key, stamp || COALESCE(mark, '') AS stamp FROM outcome
+LEFT JOIN temp.decided ON content = json_extract(facts, '$.content')
+    AND json_extract(facts, '$.by_hand') IS NULL -- later stages see the fact itself
+WHERE stage = :input AND verdict = 'kept'
 """
-DECIDED = WANTED.replace(
-    "SELECT key, stamp FROM outcome",
-    "SELECT key, stamp || COALESCE(mark, '') AS stamp FROM outcome "
-    "LEFT JOIN temp.decided ON content = json_extract(facts, '$.content') "
-    "AND json_extract(facts, '$.by_hand') IS NULL",  # later stages see the fact itself
-)
 NOTHING: Mapping[str, str] = MappingProxyType({})
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -90,7 +88,7 @@ class Ledger:
         Raises Trouble where it is damaged or from a newer version.
         """
         self._path = path
-        self._wanted = WANTED
+        self._kept = KEPT
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(path or ":memory:")
@@ -98,6 +96,7 @@ class Ledger:
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
             if version > VERSION:
                 raise Trouble(f"{path} is from a newer version of this program: update it")
+            self._connection.execute(f"PRAGMA page_size={PAGE}")  # of a new file
             self._connection.execute("PRAGMA journal_mode=WAL")
             if version < VERSION:
                 self._connection.executescript(f"{SCHEMA} PRAGMA user_version={VERSION};")
@@ -135,7 +134,7 @@ class Ledger:
         with self._connection:
             self._connection.execute("DELETE FROM temp.decided")
             self._connection.executemany("INSERT INTO temp.decided VALUES (?, ?)", marks.items())
-        self._wanted = DECIDED if marks else WANTED
+        self._kept = KEPT_AND_DECIDED if marks else KEPT
 
     def compare(self, stage: str, fingerprint: str, source: str | None) -> Difference:
         """Difference between a stage's rows and its input.
@@ -143,13 +142,14 @@ class Ledger:
         The input is another stage's kept rows (None: the raw files that `see` was given).
         """
         names = {"stage": stage, "fingerprint": fingerprint, "input": source}
+        wanted_rows = SEEN_FILES if source is None else self._kept
         todo: dict[str, str] = {}
         to_remake: set[str] = set()
         for key, wanted, only_settings in self._connection.execute(
-            self._wanted
-            + """
+            f"""
             SELECT wanted.key, wanted.stamp, done.source = wanted.stamp AND done.verdict != 'error'
-            FROM wanted LEFT JOIN outcome done ON done.stage = :stage AND done.key = wanted.key
+            FROM ({wanted_rows}) wanted
+            LEFT JOIN outcome done ON done.stage = :stage AND done.key = wanted.key
             WHERE done.key IS NULL OR done.source != wanted.stamp OR done.verdict = 'error'
                 OR done.fingerprint != :fingerprint
             ORDER BY wanted.key
@@ -159,10 +159,11 @@ class Ledger:
             todo[key] = wanted
             if only_settings:
                 to_remake.add(key)
+        still = (
+            SEEN_FILES + " WHERE key = done.key" if source is None else KEPT + " AND key = done.key"
+        )
         gone = self._connection.execute(
-            self._wanted
-            + "SELECT key FROM outcome WHERE stage = :stage EXCEPT SELECT key FROM wanted",
-            names,
+            f"SELECT key FROM outcome done WHERE stage = :stage AND NOT EXISTS ({still})", names
         )
         return Difference(todo, to_remake, {key for (key,) in gone})
 
@@ -171,12 +172,12 @@ class Ledger:
         rows = self._connection.execute("SELECT key FROM outcome WHERE stage = ?", (stage,))
         return {key for (key,) in rows}
 
-    def outputs(self, stage: str) -> dict[str, str]:
-        """Keys of a stage's kept pictures, by their outputs."""
-        rows = self._connection.execute(
-            "SELECT output, key FROM outcome WHERE stage = ? AND verdict = 'kept'", (stage,)
-        )
-        return dict(rows)
+    def outputs(self, stage: str) -> Iterator[tuple[str, str]]:
+        """Outputs of a stage's kept pictures, each with its key."""
+        with closing(self._connection.cursor()) as cursor:
+            yield from cursor.execute(
+                "SELECT output, key FROM outcome WHERE stage = ? AND verdict = 'kept'", (stage,)
+            )
 
     def labels(self, stage: str) -> dict[tuple[str, str], int]:
         """How many pictures a stage kept, by label and side of the split ("" before the split)."""
@@ -189,8 +190,7 @@ class Ledger:
 
     def kept(self, stage: str) -> dict[str, str]:
         """Stamps of a stage's kept pictures by key, in order of key."""
-        query = self._wanted + "SELECT key, stamp FROM wanted ORDER BY key"
-        return dict(self._connection.execute(query, {"input": stage}))
+        return dict(self._connection.execute(f"{self._kept} ORDER BY key", {"input": stage}))
 
     def samples(
         self, stage: str, root: Place, only: Container[str] | None = None
@@ -207,7 +207,8 @@ class Ledger:
             )
             for key, label, output, facts, content in cursor:
                 if only is None or key in only:
-                    yield Sample(key, label, root / output, json.loads(facts), content)
+                    facts = json.loads(facts)
+                    yield Sample(key, sys.intern(label), root / output, facts, content)
 
     def entries(self, stage: str) -> Iterator[Entry]:
         """All rows of a stage, in order of key."""
@@ -217,6 +218,17 @@ class Ledger:
             (stage,),
         )
         yield from map(Entry._make, rows)
+
+    def outcomes(self, stage: str) -> Iterator[Outcome]:
+        """All rows of a stage as they were recorded, in order of key."""
+        with closing(self._connection.cursor()) as cursor:
+            cursor.execute(
+                "SELECT key, label, verdict, fingerprint, source, reason, facts, output, digest, "
+                "stamp, detail FROM outcome WHERE stage = ? ORDER BY key",
+                (stage,),
+            )
+            for row in cursor:
+                yield Outcome(*row)
 
     def forget(self, stage: str, keys: Iterable[str]) -> None:
         """Delete rows. This comes before their files change, so that no row outlives its file."""
@@ -230,7 +242,7 @@ class Ledger:
         rows = self._connection.execute(
             "SELECT key, within FROM remembered WHERE memory = ?", (memory,)
         )
-        return dict(rows)
+        return {key: sys.intern(within) for key, within in rows}
 
     def record(
         self,

@@ -41,7 +41,7 @@ def room_needed(step: Step, plan: Plan, ledger: Ledger, processed: Path) -> str:
     """How much disk space is free, and how much is missing if the average size stays the same."""
     free = shutil.disk_usage(processed).free / 1e6
     left = len(plan.todo.keys() - ledger.keys(step.name))
-    made = (processed / output for output in ledger.outputs(step.name))
+    made = (processed / output for output, _ in ledger.outputs(step.name))
     sizes = [path.stat().st_size for path in made if path.exists()]
     missing = left * sum(sizes) / max(1, len(sizes)) / 1e6 - free
     about = f", about {missing:,.1f} MB too little" if missing > 0 else ""

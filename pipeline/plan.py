@@ -59,19 +59,20 @@ class Planner:
         if step.input is None:
             self._raw_files()
         todo, to_remake, gone = self._ledger.compare(step.name, fingerprint, step.input)
-        present, packed = self.present(step), step.packed(self._processed)
-        owned = self._ledger.outputs(step.name).items()
-        outputs = {path: key for path, key in owned if step.owns(path)}
-        missing_outputs = {outputs[path] for path in outputs.keys() - present} - todo.keys() - gone
+        packed = step.packed(self._processed)
         if not (packed.whole and self._tables_exist(step)):
             todo = self.sources(step)
-        elif missing_outputs:
+        stray, missing = self.present(step) - packed.names, set()
+        for output, key in self._ledger.outputs(step.name):
+            if step.owns(output) and key not in todo and key not in gone:
+                if output in stray:
+                    stray.remove(output)
+                else:
+                    missing.add(key)
+        if missing:
             wanted = self.sources(step)
-            todo = {key: wanted[key] for key in sorted(todo.keys() | missing_outputs)}
-        stray = present - outputs.keys() - packed.names
-        if todo or gone:
-            stray |= {path for path, key in outputs.items() if key in todo or key in gone}
-        return Plan(fingerprint, todo, to_remake, gone, stray & present)
+            todo = {key: wanted[key] for key in sorted(todo.keys() | missing)}
+        return Plan(fingerprint, todo, to_remake, gone, stray)
 
     def count(self, step: Step) -> int:
         """Number of pictures in a step's input."""

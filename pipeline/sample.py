@@ -87,7 +87,7 @@ class Reject(Exception):
         self.measured = cast(Facts, measured)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One picture on its way through the stages.
 
@@ -125,6 +125,11 @@ class Sample:
         """The same picture with more facts."""
         return replace(self, facts=self._facts_and(facts))
 
+    def with_only(self, names: frozenset[str]) -> Sample:
+        """The same picture without its other facts."""
+        facts = {name: fact for name, fact in self.facts.items() if name in names}
+        return replace(self, facts=cast(Facts, facts))
+
     def with_image(self, pixels: Image, **facts: Any) -> Sample:
         """The sample with other pixels (H×W×3 uint8 RGB), to be written as a JPEG."""
         facts_now = self._facts_and(facts)
@@ -145,7 +150,7 @@ class Sample:
         return cast(Facts, {**self.facts, **more})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A whole-set stage's verdict on one sample: kept, in the folder `within`, or rejected."""
 

@@ -29,7 +29,14 @@ class PictureStage(Stage, Protocol):
 
 
 class SetStage(Stage, Protocol):
-    """Judges all pictures at once. The same set gives the same decisions, whatever its order."""
+    """Judges all pictures at once. The same set gives the same decisions, whatever its order.
+
+    The stage may add facts. Those it does not need are in the ledger alone meanwhile, so that a
+    million pictures fit into memory.
+    """
+
+    needs: ClassVar[frozenset[str]]
+    """The facts that the stage reads; the samples come without any other."""
 
     def __call__(self, samples: Sequence[Sample]) -> Iterable[Decision]: ...
 
@@ -173,6 +180,10 @@ class Step:
         if not isinstance(self.stage, Remembers):
             return None
         return f"{self.name}, {self.stage.memory}"
+
+    def needs(self) -> frozenset[str]:
+        """The facts that a whole-set stage reads."""
+        return cast(SetStage, self.stage).needs
 
     def decide(self, samples: Sequence[Sample], earlier: Mapping[str, str]) -> Iterable[Decision]:
         """The decisions of a whole-set stage; see Remembers for `earlier`."""

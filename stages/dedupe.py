@@ -18,6 +18,9 @@ class Dedupe:
     """Keep the best of each set of copies; put similar pictures that are not copies in a group."""
 
     version: ClassVar[int] = 2
+    needs: ClassVar[frozenset[str]] = frozenset(
+        ("by_hand", "bytes", "content", "given_split", "hashes", "height", "width")
+    )
     near: Literal["auto", "drop", "group"] = "auto"
     """Drop near copies, or keep them in one group; auto drops, but groups small pictures."""
     small: int = 128

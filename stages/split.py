@@ -31,6 +31,7 @@ class Split:
     """Divide the crops into dataset/train, dataset/val and dataset/test, label by label."""
 
     version: ClassVar[int] = 3
+    needs: ClassVar[frozenset[str]] = frozenset(("face", "given_group", "given_split", "group"))
     tables: ClassVar[tuple[str, ...]] = ("metadata.csv",)
     val: float = 0.1
     """Share of each label that goes to val, rounded down, but at least one picture of a label with

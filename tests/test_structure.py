@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.sample import Facts
+from stages.dedupe import Dedupe
+from stages.split import Split
 from stages.table import COMMANDS, STAGES
 
 ROOT = Path(__file__).parent.parent
@@ -158,3 +160,23 @@ def test_every_room_is_on_the_map() -> None:
     rooms = {path.parent for path in MODULES.values()}
     named = {ROOT / room for room in re.findall(r"^\| `([a-z_/]+)/`", text, re.MULTILINE)}
     assert named - {ROOT / "tests"} == rooms
+
+
+WHOLE_SET = {
+    Dedupe: ("dedupe.py", "likeness/pairs.py", "likeness/ranking.py"),
+    Split: (
+        "split.py",
+        *(f"partition/{name}.py" for name in ("draw", "given", "groups", "remarks")),
+    ),
+}
+
+
+@pytest.mark.parametrize("stage", WHOLE_SET)
+def test_a_whole_set_stage_reads_only_the_facts_that_it_says_it_needs(
+    stage: type[Dedupe] | type[Split],
+) -> None:
+    text = "".join((ROOT / "stages" / name).read_text() for name in WHOLE_SET[stage])
+    read = set(re.findall(r'facts?(?:\[|\.get\()"(\w+)"', text))
+    read |= set(re.findall(r'"(\w+)" in [\w.]*facts', text))
+    own = {"group", "split"}  # added by these stages
+    assert read - own == stage.needs - own

@@ -56,7 +56,7 @@ class Project:
         where = ["--raw", str(self.path / "raw"), "--processed", str(self.processed)]
         assert main(["split", *where, "--region", "whole", "--workers", "0"]) == 0
         with Ledger(self.processed / "ledger.sqlite") as ledger:
-            return {key: path for path, key in ledger.outputs("split").items()}
+            return {key: path for path, key in ledger.outputs("split")}
 
     def content(self, key: str) -> str:
         with Ledger(self.processed / "ledger.sqlite") as ledger:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_pipeline import Home, chain, picture
 
 from pipeline import files
+from pipeline.ledger import Ledger
+from pipeline.sample import Outcome
 from pipeline.step import Step
+from stages.dedupe import Dedupe
 from stages.split import Split
 
 
@@ -126,3 +132,31 @@ def test_a_changed_table_of_groups_divides_anew_and_says_so(tmp_path: Path) -> N
     said = home.run(steps(Split(val=0.25, groups=table)))
     assert any(line.startswith("split.groups people.csv (") for line in said)
     assert len({sides(home)[key] for key in ("a/3.jpg", "a/4.jpg")}) == 1
+
+
+def test_only_new_decisions_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
+    for seed in range(6):
+        home.put(f"a/{seed}.jpg", picture(seed // 2))  # each picture twice: three are rejected
+    home.run(steps())
+    home.put("a/new.jpg", picture(9))
+    recorded: list[str] = []
+    record = Ledger.record
+
+    def noted(ledger: Ledger, stage: str, outcomes: Iterable[Outcome], *more: Any) -> None:
+        rows = list(outcomes)
+        recorded.extend(f"{stage} {row.key}" for row in rows if stage == "unique")
+        record(ledger, stage, rows, *more)
+
+    monkeypatch.setattr(Ledger, "record", noted)
+    home.run(steps())
+    assert recorded == ["unique a/new.jpg"]
+
+
+def test_facts_that_a_whole_set_stage_does_not_need_are_handed_on(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.put("a/1.jpg", picture(1))
+    home.run(steps())
+    ((before,), (after,)) = home.rows("facts", "stage IN ('lips', 'split')")
+    assert "mean" in json.loads(before) and "mean" not in Dedupe.needs | Split.needs
+    assert json.loads(after) == json.loads(before) | {"split": "train"}

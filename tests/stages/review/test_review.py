@@ -219,7 +219,7 @@ def put_rows(home: Path, count: int) -> None:
     put(home / "raw/b/0.jpg", picture(0, shape=(64, 64, 3)))
     assert main(["split", *where(home), "--region", "whole", "--workers", "0"]) == 0
     with Ledger(home / "processed/ledger.sqlite") as ledger:
-        (output,) = ledger.outputs("normalize")
+        ((output, _),) = ledger.outputs("normalize")
         for stage in ("normalize", "split"):
             ledger.record(
                 stage,
