@@ -64,7 +64,15 @@ def short_digest(key: str) -> str:
 
 def digest(data: bytes) -> str:
     """32 hex digits that name these bytes (BLAKE2b, 128 bits)."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return digest_all([data])
+
+
+def digest_all(parts: Iterable[bytes]) -> str:
+    """The digest of these bytes one after the other."""
+    whole = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        whole.update(part)
+    return whole.hexdigest()
 
 
 def write(path: Place, data: bytes | str) -> None:

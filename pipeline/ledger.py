@@ -8,11 +8,12 @@ import sys
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from pipeline.files import digest
+from pipeline.files import digest, digest_all
 from pipeline.sample import Outcome, Sample
 from pipeline.store import Place
 from pipeline.trouble import Trouble
@@ -212,12 +213,24 @@ class Ledger:
 
     def entries(self, stage: str) -> Iterator[Entry]:
         """All rows of a stage, in order of key."""
-        rows = self._connection.execute(
-            "SELECT key, label, verdict, reason, output, facts FROM outcome "
-            "WHERE stage = ? ORDER BY key",
-            (stage,),
-        )
-        yield from map(Entry._make, rows)
+        return self._entries("stage = ?", stage)
+
+    def dropped(self, stage: str) -> Iterator[Entry]:
+        """A stage's rows that have a reason, in order of key."""
+        return self._entries("stage = ? AND reason != ''", stage)
+
+    def entry(self, stage: str, key: str) -> Entry | None:
+        """The row of one picture; None where there is none."""
+        return next(self._entries("stage = ? AND key = ?", stage, key), None)
+
+    def _entries(self, where: str, *values: str) -> Iterator[Entry]:
+        with closing(self._connection.cursor()) as cursor:
+            cursor.execute(
+                "SELECT key, label, verdict, reason, output, facts FROM outcome "
+                f"WHERE {where} ORDER BY key",
+                values,
+            )
+            yield from map(Entry._make, cursor)
 
     def outcomes(self, stage: str) -> Iterator[Outcome]:
         """All rows of a stage as they were recorded, in order of key."""
@@ -308,4 +321,5 @@ class Ledger:
             "WHERE stage = ? AND verdict = 'kept' ORDER BY key",
             (stage,),
         )
-        return digest(as_json(list(rows)).encode())
+        parts = (f"{',' if number else ''}{as_json(row)}" for number, row in enumerate(rows))
+        return digest_all(part.encode() for part in chain("[", parts, "]"))

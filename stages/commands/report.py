@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ class Report:
     """Crops that are judged for likely mistakes; of more, as many are drawn evenly."""
 
     def run(self, context: Context) -> int:
-        from stages.report.gather import PAIRS, SUSPECTS, Record, spread
+        from stages.report.gather import SUSPECTS, Record
         from stages.report.page import render
         from stages.report.reasons import REASONS
 
@@ -62,7 +63,6 @@ class Report:
         }
         files.write(context.processed / "suspects.json", json.dumps(doubts))
         run, current = _newest_run(context)
-        pairs, groups = record.pairs(), record.groups()
         counts = {f"{stage.name} kept": stage.kept for stage in funnel}
         counts |= {"likely wrong labels": len(suspicion.suspects)}
         path = context.processed / "report.html"
@@ -77,10 +77,8 @@ class Report:
                 "columns": ["raw", "crops", *_sides(labels)],
                 "dropped": record.dropped(),
                 "sentences": REASONS,
-                "pairs": pairs,
-                "shown_pairs": spread(pairs, PAIRS),
-                "groups": groups,
-                "shown_groups": groups[:PAIRS],
+                "pairs": record.pairs(),
+                "groups": record.groups(),
                 "crops": record.sheet(),
                 "plots": _plots(record),
                 "suspicion": suspicion,
@@ -98,10 +96,9 @@ class Report:
     def _suspects(self, record: Record) -> tuple[Suspicion, list[Shown]]:
         """Likely wrong labels, and the pictures that were judged for them."""
         from pipeline.pictures import decode
-        from stages.report.gather import spread
         from stages.report.suspects import find_suspects
 
-        entries = spread(list(record.crops()), self.most)
+        entries = record.some_crops(self.most)
         shown = [record.crop(entry) for entry, _ in entries]
         crops = [decode(picture.file.read_bytes()) for picture in shown if picture.file]
         groups = [str(facts.get("group", entry.key)) for entry, facts in entries]
@@ -125,7 +122,7 @@ def _newest_run(context: Context) -> tuple[JudgedRun | None, bool]:
     plan = json.loads((folder / "run.json").read_text(encoding="utf-8"))["plan"]
     current = plan["data"] == context.ledger.fingerprint("split")
     held_out = [
-        (side, sample)
+        (side, sample.with_only(frozenset()))
         for sample in context.ledger.samples("split", context.processed)
         if (side := side_of(sample.facts)) != "train"
     ]
@@ -137,7 +134,7 @@ def _plots(record: Record) -> list[Markup]:
     from stages.report.figures import bars, histogram
 
     detectors: Counter[str] = Counter()
-    measured: dict[str, list[float]] = {name: [] for name in MEASURES}
+    measured = {name: array("d") for name in MEASURES}
     for _, facts in record.crops():
         if "detector" in facts:
             detectors[facts["detector"]] += 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pipeline.ledger import Entry, Ledger
 from pipeline.step import Step
@@ -74,118 +74,155 @@ class Group:
     pictures: Sequence[Shown]
 
 
+@dataclass(frozen=True)
+class Some(Generic[T]):
+    """Some of many: how many there are, and those that are shown."""
+
+    count: int
+    shown: Sequence[T]
+
+
 class Record:
-    """A ledger as the report reads it: each stage's rows once, without changing anything."""
+    """A ledger as the report reads it, without changing anything.
+
+    Rows are read one by one and not kept, so that a million pictures take little memory.
+    """
 
     def __init__(self, ledger: Ledger, steps: Sequence[Step], processed: Place) -> None:
+        self._ledger = ledger
         self._processed = processed
         self._input = {step.name: step.input for step in steps}
-        self._entries = {step.name: list(ledger.entries(step.name)) for step in steps}
-        self._outputs = {
-            stage: {entry.key: entry.output for entry in entries if entry.output}
-            for stage, entries in self._entries.items()
-        }
         self._crops = next(stage for stage in reversed(self._input) if stage != "split")
 
     def funnel(self) -> list[StageCount]:
         """The stages in order."""
-        counts = {
-            stage: Counter(entry.verdict for entry in entries)
-            for stage, entries in self._entries.items()
-        }
+        counts = {stage: self._ledger.counts(stage) for stage in self._input}
         return [
-            StageCount(stage, count["kept"], count["rejected"], count["error"])
-            for stage, count in counts.items()
+            StageCount(stage, kept, sum(rejected.values()), errors)
+            for stage, (kept, rejected, errors) in counts.items()
         ]
 
     def labels(self) -> dict[str, dict[str, int]]:
         """By label: how many pictures were found, became crops, and lie on each side."""
         table: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        first, last = next(iter(self._entries)), self._crops
-        for column, stage in (("raw", first), ("crops", last)):
-            for entry in self._entries[stage]:
-                if stage == first or entry.output:
-                    counts = table[entry.label]
-                    counts[column] = counts.get(column, 0) + 1
-        for entry, facts in self.crops():
-            side = side_of(facts)
-            table[entry.label][side] = table[entry.label].get(side, 0) + 1
+        first = next(iter(self._input))
+        for label, count in Counter(row.label for row in self._ledger.entries(first)).items():
+            table[label]["raw"] = count
+        for (label, _), count in self._ledger.labels(self._crops).items():
+            table[label]["crops"] = count
+        sides = Counter((row.label, side_of(facts)) for row, facts in self.crops())
+        for (label, side), count in sides.items():
+            table[label][side] = count
         return {label: table[label] for label in sorted(table) if label}
 
     def dropped(self) -> dict[str, list[Dropped]]:
         """By stage its reasons, the most frequent first; pictures as that stage saw them."""
-        return {stage: found for stage in self._entries if (found := list(self._dropped_by(stage)))}
+        return {stage: found for stage in self._input if (found := self._dropped_by(stage))}
 
-    def _dropped_by(self, stage: str) -> Iterator[Dropped]:
-        by_reason: defaultdict[str, list[Entry]] = defaultdict(list)
-        for entry in self._entries[stage]:
-            if entry.reason:
-                by_reason[entry.reason].append(entry)
-        for reason, entries in sorted(by_reason.items(), key=lambda item: -len(item[1])):
-            pictures = [self._seen_by(stage, entry) for entry in spread(entries, SAMPLE)]
-            yield Dropped(stage, reason, len(entries), pictures)
-
-    def pairs(self) -> list[Pair]:
-        """Copies and conflicts with the picture each is like, the least alike first."""
-        pairs = []
-        for entry in self._entries["dedupe"]:
-            if entry.reason in COPIES:
-                facts = json.loads(entry.facts)
-                others = facts["of"] if isinstance(facts["of"], list) else [facts["of"]]
-                dropped = self._seen_by("dedupe", entry)
-                for key in others:
-                    kept = self._picture("dedupe", key)
-                    pairs.append(Pair(dropped, kept, entry.reason, facts.get("distance", 0)))
-        return sorted(pairs, key=lambda pair: -pair.distance)
-
-    def groups(self) -> list[Group]:
-        """Groups of two or more pictures, the largest first."""
-        members: defaultdict[str, list[Shown]] = defaultdict(list)
-        for entry, facts in self.crops():
-            if "group" in facts:
-                members[facts["group"]].append(self.crop(entry))
-        found = [
-            Group(name, len(pictures), spread(pictures, 6))
-            for name, pictures in members.items()
-            if len(pictures) > 1
+    def _dropped_by(self, stage: str) -> list[Dropped]:
+        counts = Counter(row.reason for row in self._ledger.dropped(stage))
+        rows = _some_of_each(self._ledger.dropped(stage), lambda row: row.reason, counts)
+        return [
+            Dropped(
+                stage,
+                reason,
+                count,
+                [self._seen_by(stage, row.key, row.label) for row in rows[reason]],
+            )
+            for reason, count in counts.most_common()
         ]
-        return sorted(found, key=lambda group: (-group.count, group.name))
+
+    def pairs(self) -> Some[Pair]:
+        """Copies and conflicts with the picture each is like, the least alike first."""
+        found: list[tuple[int, str, str, str, str]] = []
+        for row in self._ledger.dropped("dedupe"):
+            if row.reason in COPIES:
+                facts = json.loads(row.facts)
+                others = facts["of"] if isinstance(facts["of"], list) else [facts["of"]]
+                distance = -facts.get("distance", 0)
+                found += [(distance, row.key, row.label, row.reason, other) for other in others]
+        found.sort(key=lambda pair: pair[0])
+        pairs = [
+            Pair(
+                self._seen_by("dedupe", key, label),
+                self._seen_by("dedupe", other, other.split("/")[0]),
+                reason,
+                -distance,
+            )
+            for distance, key, label, reason, other in spread(found, PAIRS)
+        ]
+        return Some(len(found), pairs)
+
+    def groups(self) -> Some[Group]:
+        """Groups of two or more pictures, the largest first."""
+        members: defaultdict[str, list[str]] = defaultdict(list)
+        for row, facts in self.crops():
+            if "group" in facts:
+                members[facts["group"]].append(row.key)
+        found = [(name, keys) for name, keys in members.items() if len(keys) > 1]
+        found.sort(key=lambda group: (-len(group[1]), group[0]))
+        groups = []
+        for name, keys in found[:PAIRS]:
+            rows = [self._ledger.entry("split", key) for key in spread(keys, 6)]
+            groups.append(Group(name, len(keys), [self.crop(row) for row in rows if row]))
+        return Some(len(found), groups)
 
     def crops(self) -> Iterator[tuple[Entry, dict[str, Any]]]:
         """Every picture of the data set with its facts."""
-        for entry in self._entries["split"]:
-            if entry.output:
-                yield entry, json.loads(entry.facts)
+        return ((row, json.loads(row.facts)) for row in self._kept())
+
+    def some_crops(self, most: int) -> list[tuple[Entry, dict[str, Any]]]:
+        """At most so many pictures of the data set with their facts, evenly from first to last."""
+        (count, _, _) = self._ledger.counts("split")
+        return [(row, json.loads(row.facts)) for row in some(self._kept(), count, most)]
 
     def sheet(self) -> dict[str, list[Shown]]:
         """Some crops of each label."""
-        by_label: defaultdict[str, list[Entry]] = defaultdict(list)
-        for entry, _ in self.crops():
-            by_label[entry.label].append(entry)
-        return {
-            label: [self.crop(entry) for entry in spread(entries, SAMPLE)]
-            for label, entries in sorted(by_label.items())
-        }
+        counts = Counter(row.label for row in self._kept())
+        rows = _some_of_each(self._kept(), lambda row: row.label, counts)
+        return {label: [self.crop(row) for row in rows[label]] for label in sorted(rows)}
 
-    def _seen_by(self, stage: str, entry: Entry) -> Shown:
+    def crop(self, row: Entry) -> Shown:
+        """A picture of the data set."""
+        return Shown(row.key, row.label, self._processed / row.output)
+
+    def _kept(self) -> Iterator[Entry]:
+        return (row for row in self._ledger.entries("split") if row.output)
+
+    def _seen_by(self, stage: str, key: str, label: str) -> Shown:
         """A picture as it came into a stage."""
         before = self._input[stage]
-        output = self._outputs[before].get(entry.key) if before else None
-        return Shown(entry.key, entry.label, self._processed / output if output else None)
-
-    def crop(self, entry: Entry) -> Shown:
-        """A picture of the data set."""
-        return Shown(entry.key, entry.label, self._processed / entry.output)
-
-    def _picture(self, stage: str, key: str) -> Shown:
-        """The picture of a key as it came into a stage."""
-        before = str(self._input[stage])
-        output = self._outputs[before].get(key)
-        return Shown(key, key.split("/")[0], self._processed / output if output else None)
+        row = self._ledger.entry(before, key) if before else None
+        return Shown(key, label, self._processed / row.output if row and row.output else None)
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:
     """At most so many of the items, evenly from the first to the last."""
-    if len(items) <= most:
-        return list(items)
-    return [items[place * len(items) // most] for place in range(most)]
+    return some(items, len(items), most)
+
+
+def some(items: Iterable[T], count: int, most: int) -> list[T]:
+    """At most so many of `count` items, evenly from the first to the last; no other is kept."""
+    chosen = _places(count, most)
+    return [item for place, item in enumerate(items) if place in chosen]
+
+
+def _places(count: int, most: int) -> Container[int]:
+    return range(count) if count <= most else {place * count // most for place in range(most)}
+
+
+def _some_of_each(
+    rows: Iterable[Entry], name: Callable[[Entry], str], counts: Mapping[str, int]
+) -> dict[str, list[Entry]]:
+    """At most SAMPLE rows of each name, evenly from the first to the last; `counts` has how many
+    rows each name has.
+    """
+    places = {word: _places(count, SAMPLE) for word, count in counts.items()}
+    found: dict[str, list[Entry]] = {word: [] for word in counts}
+    seen: Counter[str] = Counter()
+    for row in rows:
+        word = name(row)
+        if seen[word] in places[word]:
+            found[word].append(row)
+        seen[word] += 1
+    return found

@@ -241,3 +241,16 @@ def test_long_rows_take_little_more_room_than_their_text(tmp_path: Path) -> None
         rows = [replace(row(f"{number:05}"), facts=facts) for number in range(500)]
         ledger.record("lips", rows)
     assert 1 < path.stat().st_size / (500 * len(facts)) < 1.5
+
+
+def test_rows_with_a_reason_and_single_rows_can_be_asked_for() -> None:
+    with Ledger(None) as ledger:
+        ledger.record(
+            "faces", [row("2", "rejected", "no_face"), row("1"), row("3", "error", "bad")]
+        )
+        assert [(entry.key, entry.reason) for entry in ledger.dropped("faces")] == [
+            ("2", "no_face"),
+            ("3", "bad"),
+        ]
+        (kept, *_) = ledger.entries("faces")
+        assert ledger.entry("faces", "1") == kept and ledger.entry("lips", "1") is None

@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from small_pipeline import picture, put
 from small_sets import put_divided, train
 
 from pipeline.__main__ import main
-from stages.report.gather import spread
+from stages.report.gather import some, spread
 from stages.report.reasons import REASONS
 
 HOSTILE = "<script>alert(1)</script>&\"'"
@@ -116,3 +118,9 @@ def test_a_folder_without_a_record_gets_a_sentence(
 def test_spread_takes_evenly_and_no_more_than_asked() -> None:
     assert spread(range(100), 4) == [0, 25, 50, 75]
     assert spread([1, 2], 4) == [1, 2]
+
+
+@given(st.integers(0, 200), st.integers(1, 60))
+def test_some_of_a_stream_are_those_of_the_list(count: int, most: int) -> None:
+    found = some(iter(range(count)), count, most)
+    assert found == spread(range(count), most) and len(found) == min(count, most)
