@@ -15,7 +15,7 @@ from pipeline.trouble import Trouble, Usage
 from stages.commands.common import region_of
 from stages.commands.region_hint import region_hint
 from stages.model import card
-from stages.model.description import Description, installed_versions
+from stages.model.description import Description, installed_versions, to_json
 from stages.training.recipes import RECIPES, Recipe
 from stages.training.runs import REPLACED, UNFINISHED, Plan, Run
 from stages.training.summary import closing_line, data_text
@@ -138,7 +138,7 @@ class Train:
 
     def _train(self, context: Context, world: World) -> int:
         from stages.training.devices import device_name, device_of
-        from stages.training.loop import fit
+        from stages.training.loop import end_of, fit
         from stages.training.record import RunFolder
         from stages.training.sets import counts
 
@@ -156,15 +156,16 @@ class Train:
             if world.writes:
                 run.open(plan, self.resume)
         by_split = {split: counts(crops, labels) for split, crops in sets.items()}
-        tell(data_text(by_split))
-        described = self._description(context, labels, sets["train"].pictures.shape[2])
+        recipe = self.settings.sized(len(sets["train"]))
+        tell(data_text(by_split, recipe.epochs))
+        described = self._description(context, labels, recipe, sets["train"].pictures.shape[2])
         with RunFolder(
             run.building, self.resume, _saver(run.building, described), world.writes
         ) as record:
             state = fit(
-                self.settings, self.seed, sets["train"], sets["val"], labels, device, record, world
+                recipe, self.seed, sets["train"], sets["val"], labels, device, record, world
             )
-            if record.stop_requested and state.epoch < self.settings.epochs:
+            if record.stop_requested and state.epoch < end_of(state, recipe):
                 tell(f"train: stopped after epoch {state.epoch}; --resume goes on from there")
                 return 1
             done = {"plan": plan, "best": state.best, "counts": by_split}
@@ -184,12 +185,14 @@ class Train:
         context.workbench.put(run.folder, last="run.json")
         return closing_line(done, context.workbench.place_of(run.folder), context.processed)
 
-    def _description(self, context: Context, labels: list[str], side: int) -> Description:
+    def _description(
+        self, context: Context, labels: list[str], recipe: Recipe, side: int
+    ) -> Description:
         return Description(
             labels=labels,
             region=region_of(context.settings.common),
             stages={step.name: step.settings() for step in context.steps},
-            recipe=self.settings,
+            recipe=recipe,
             side=side,
             seed=self.seed,
             data=context.ledger.fingerprint("split"),
@@ -211,19 +214,35 @@ def _saver(folder: Path, description: Description) -> Callable[[str, nn.Module, 
 def _judge(
     folder: Path, sets: Mapping[str, Crops], labels: list[str], device: Device
 ) -> list[list[int]]:
-    """Metrics of the best weights on val and test, printed and kept; val's confusion matrix."""
+    """Metrics of the best weights on val and test, printed and kept; val's confusion matrix.
+
+    The temperature that val asks for goes into the description first, unless val chose the weights:
+    then it would be too sure of them.
+    """
     from stages.model.weights import load_model
+    from stages.training.calibration import temperature_of
     from stages.training.metrics import measure, table
     from stages.training.validation import logits_of
 
     network, description = load_model(folder)
     network = network.to(device)
-    judged = {}
-    for split, crops in sets.items():
-        if split != "train":
-            logits = logits_of(network, crops.pictures, description.recipe, device)
-            judged[split] = measure(logits, crops.classes, labels)
-            print(f"{split}: {table(judged[split])}")
+    logits = {
+        split: logits_of(network, crops.pictures, description.recipe, device)
+        for split, crops in sets.items()
+        if split != "train"
+    }
+    if not description.recipe.chooses_epoch:  # the best weights are the last ones
+        temperature = temperature_of(logits["val"], sets["val"].classes)
+        description = replace(description, temperature=round(temperature, 4))
+        for name in ("best.json", "last.json"):
+            files.write(folder / name, to_json(description))
+        print(f"train: temperature {temperature:.2f}, fitted on validation")
+    judged = {
+        split: measure(values / description.temperature, sets[split].classes, labels)
+        for split, values in logits.items()
+    }
+    for split, metrics in judged.items():
+        print(f"{split}: {table(metrics)}")
     figures = {split: asdict(metrics) for split, metrics in judged.items()}
     files.write(folder / "evaluation.json", json.dumps(figures, indent=2))
     return judged["val"].confusion

@@ -53,6 +53,13 @@ CROPS = {
     "face": "squares around the face, as in processed/dataset",
     "whole": "whole pictures that are square",
 }
+CHOICES = {
+    True: """Validation chose the epoch whose weights are kept, so its figures flatter a
+  little; those of the test pictures do not.""",
+    False: """The last weights are kept: validation did not choose them. It chose the
+  temperature, so its loss and calibration error flatter a little.""",
+}
+"""What validation chose, by whether the recipe chooses an epoch."""
 REGIONS = {"lips": "the mouth", "face": "the face", "whole": "the whole picture"}
 
 
@@ -77,6 +84,8 @@ def card(description: Description, judged: Figures, counts: Counts) -> str:
         model=plain(description.recipe.model),
         size=description.recipe.input_size,
         side=description.side,
+        temperature=f"{description.temperature:g}",
+        choice=CHOICES[description.recipe.chooses_epoch],
         data=_data(description.labels, counts),
         fingerprint=plain(description.data),
         figures="\n".join(_metrics(name, metrics) for name, metrics in judged.items()),

@@ -16,6 +16,7 @@ from stages.training.recipes import Recipe
 
 FORMAT = 1
 LARGEST_SIDE = 4096  # pixels
+HOTTEST = 100  # temperature
 PACKAGES = ("torch", "torchvision", "opencv-python", "dlib", "dlib-bin", "numpy", "pillow")
 
 
@@ -41,10 +42,14 @@ class Description:
     versions: dict[str, str]
     """Of Python and packages."""
     format: int = FORMAT
+    temperature: float = 1.0
+    """What the logits are divided by before they become shares; see stages/training/calibration."""
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
             raise ValueError("labels must be two different names or more")
+        if not 1 / HOTTEST <= self.temperature <= HOTTEST:
+            raise ValueError(f"temperature must be {1 / HOTTEST:g} to {HOTTEST}")
         for name, side in (("side", self.side), ("recipe.input_size", self.recipe.input_size)):
             if not 1 <= side <= LARGEST_SIDE:
                 raise ValueError(f"{name} must be 1 to {LARGEST_SIDE:,}")

@@ -55,7 +55,7 @@ class TorchNetwork:
             logits = logits_of(
                 self._network, pictures, self.description.recipe, torch.device("cpu")
             )
-        shares: NDArray[np.float32] = logits.softmax(1).numpy()
+        shares: NDArray[np.float32] = (logits / self.description.temperature).softmax(1).numpy()
         return shares
 
 

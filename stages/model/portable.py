@@ -30,18 +30,21 @@ class Portable(nn.Module):
     """N×L float32 shares of N×S×S×3 uint8 RGB crops of any size, as prediction answers them.
 
     Crops are resized to the training crops' side, prepared as by `apply(centre)`, and answered by
-    the network. The centre is the same for each picture, so its resize is one matrix.
+    the network, at the description's temperature. The centre is the same for each picture, so its
+    resize is one matrix.
     """
 
     resize: Tensor
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, network: nn.Module, recipe: Recipe, side: int) -> None:
+    def __init__(self, network: nn.Module, description: Description) -> None:
         super().__init__()
+        recipe, side = description.recipe, description.side
         self.network = network
         self.side = side
         self.flip_test = recipe.flip_test
+        self.temperature = description.temperature
         middle = centre(side, recipe)
         weights = resize_weights(middle.top, middle.height, side, recipe.input_size, middle.whole)
         mean, deviation = torch.tensor(NORMALIZATION[recipe.normalization])[..., None, None]
@@ -57,7 +60,7 @@ class Portable(nn.Module):
             logits = both.unflatten(0, (2, -1)).mean(0)
         else:
             logits = self.network(seen)
-        shares: Tensor = logits.softmax(1)
+        shares: Tensor = (logits / self.temperature).softmax(1)
         return shares
 
 
@@ -69,7 +72,7 @@ def program(network: nn.Module, description: Description) -> ExportedProgram:
     example = torch.zeros(2, side + 1, side + 1, 3, dtype=torch.uint8)
     any_side = Dim("side", min=2, max=MOST_PIXELS)
     shapes = ({0: Dim.DYNAMIC, 1: any_side, 2: any_side},)
-    whole = Portable(network, recipe, side).eval()
+    whole = Portable(network, description).eval()
     try:
         with torch.no_grad():
             return torch.export.export(whole, (example,), dynamic_shapes=shapes)

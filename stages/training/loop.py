@@ -32,6 +32,10 @@ from stages.training.validation import Validation
 # validation the limit is higher, because batch norm's averages lag behind in the first epochs.
 EXPLODED = {"data/trainloss": ("the loss", 10), "data/valloss": ("the validation loss", 100)}
 
+# After so many epochs in a row that get all validation pictures and this share of the (changed)
+# training pictures right, the schedule runs so many times as fast to its end.
+SETTLED, LEARNT, HASTE = 5, 0.995, 4
+
 
 def fit(
     recipe: Recipe,
@@ -43,21 +47,27 @@ def fit(
     record: Record = NO_RECORD,
     world: World = ONE_PROCESS,
 ) -> State:
-    """Train a network on `train`; `val`, if given, decides which epoch is kept as best.
+    """Train a network on `train`; `val`, if given, judges each epoch.
 
-    Raises Trouble where a loss is no longer finite, Usage where the network cannot take the
-    recipe's pictures or batches.
+    It also decides which epoch is kept as best, where the recipe `chooses_epoch`; else the last one
+    is. Raises Trouble where a loss is no longer finite, Usage where the network cannot take the
+    recipe's pictures or batches, or a resumed run has had more epochs.
     """
     # Set up.
+    recipe = recipe.sized(len(train))
     state = _first_state(recipe, seed, len(labels), device)
     record.start(state, train, recipe)
+    if state.epoch > recipe.epochs:
+        raise Usage(
+            f"the run has had {state.epoch} epochs, so --epochs {recipe.epochs} cannot be its end"
+        )
     source = BatchSource.of(train, len(labels), device)
     prefetch = Prefetch(source, recipe, state.rng, world)
     validate = Validation(val, recipe, device, world) if val is not None else None
     model, frozen = world.prepare(state.network), recipe.freeze
     bar = _bar(recipe, len(train), state.epoch, shown=record.shows_progress and world.writes)
     warned = not world.writes
-    while state.epoch < recipe.epochs:
+    while state.epoch < end_of(state, recipe):
         # Epoch.
         began = time.monotonic()
         if frozen and 0 < recipe.unfreeze_at <= state.epoch + 1:
@@ -75,13 +85,17 @@ def fit(
         if not warned and (warning := _explosion(numbers, math.log(len(labels)))):
             warned = True
             print(warning)
-        better = validate is not None and (not state.best or _rank(numbers) > _rank(state.best))
+        better = validate is not None and (
+            not recipe.chooses_epoch or not state.best or _rank(numbers) > _rank(state.best)
+        )
         if better:
             state.best = numbers
+        _settle(state, numbers, recipe)
 
         # Keep.
         if world.writes:
             record.epoch(state, numbers, better)
+        bar.total = end_of(state, recipe) * len(train)
         bar.set_postfix(_progress(numbers, state.best))
         if recipe.patience and validate and state.epoch - state.best["epoch"] >= recipe.patience:
             break
@@ -123,7 +137,7 @@ def _epoch(model: nn.Module, state: State, prefetch: Prefetch, bar: tqdm[Any]) -
     for step, (batch, (pictures, target)) in enumerate(
         zip(batches, prefetch(batches), strict=True)
     ):
-        rate = learning_rate(recipe, state.epoch, state.epoch + step / len(batches))
+        rate = learning_rate(recipe, state.epoch, _progress_of(state, step / len(batches)))
         with autocast(source.device):
             logits = model(pictures).float()
         losses = _losses(logits, target, source, recipe)
@@ -142,6 +156,30 @@ def _epoch(model: nn.Module, state: State, prefetch: Prefetch, bar: tqdm[Any]) -
         "data/trainacc": accuracy,
         "lr": rate,
     }
+
+
+def end_of(state: State, recipe: Recipe) -> int:
+    """The epoch that is the last, as things stand."""
+    if state.hurries_from is None:
+        return recipe.epochs
+    return state.hurries_from + math.ceil((recipe.epochs - state.hurries_from) / HASTE)
+
+
+def _progress_of(state: State, share: float) -> float:
+    """How far the schedule has come, in epochs, after a share of the next one."""
+    epoch = state.epoch + share
+    return (
+        epoch if state.hurries_from is None else epoch + (HASTE - 1) * (epoch - state.hurries_from)
+    )
+
+
+def _settle(state: State, numbers: Numbers, recipe: Recipe) -> None:
+    """Let the rest of a one-cycle schedule run faster once there is nothing left to gain."""
+    perfect = numbers["data/trainacc"] >= LEARNT and numbers.get("data/valacc", 1.0) == 1.0
+    state.perfect_epochs = state.perfect_epochs + 1 if perfect else 0
+    settled = state.perfect_epochs >= SETTLED and recipe.schedule == "one_cycle"
+    if settled and state.hurries_from is None:
+        state.hurries_from = state.epoch
 
 
 def _losses(logits: Tensor, target: Tensor, source: BatchSource, recipe: Recipe) -> Tensor:

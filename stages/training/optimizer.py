@@ -20,7 +20,7 @@ def learning_rate(recipe: Recipe, epoch: int, progress: float) -> float:
         return recipe.lr
     if recipe.schedule == "step":
         return recipe.lr * recipe.step_gamma ** (epoch // recipe.step_epochs)
-    share = progress / recipe.epochs
+    share = min(1.0, progress / recipe.epochs)
     # One cycle on cosines: `way` runs from 0 to 1 as the rate rises, then from 1 to 0.
     low, way = (FIRST, share / WARM) if share < WARM else (LAST, (1 - share) / (1 - WARM))
     return recipe.lr * (low + (1 - low) * (1 - math.cos(math.pi * way)) / 2)

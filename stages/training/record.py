@@ -28,6 +28,7 @@ from stages.training.recipes import Recipe
 from stages.training.state import Numbers, State
 
 STATE_SECONDS = 5.0  # between two times that the whole state is written
+COUNTS = ("epoch", "best", "perfect_epochs", "hurries_from")  # of the state, as they are
 SCALARS = ("data/trainloss", "data/trainacc", "data/valloss", "data/valacc", "lr")
 
 
@@ -52,6 +53,7 @@ class RunFolder:
         self._save = save
         self._writes = writes
         self._written = 0.0
+        self._each_better = False
         self.stop_requested = False
         self._board: SummaryWriter | None = None
 
@@ -80,6 +82,7 @@ class RunFolder:
         Raises Trouble where that state is damaged.
         """
         path = self._folder / "state.pt"
+        self._each_better = not recipe.chooses_epoch
         if self._resume and path.exists():
             _load(path, state)
             self._print(f"train: going on after epoch {state.epoch}")
@@ -93,15 +96,19 @@ class RunFolder:
             _show(board, state.network, train, recipe)
 
     def epoch(self, state: State, numbers: Numbers, better: bool) -> None:
-        """Write an epoch's numbers; weights when they are the best so far, state now and then."""
+        """Write an epoch's numbers; weights when they are the best so far, state now and then.
+
+        Where each epoch is better than the one before, the best weights are written now and then.
+        """
         with open(self._folder / "metrics.jsonl", "a", encoding="utf-8") as log:
             log.write(json.dumps(numbers) + "\n")
         for tag in SCALARS:
             if tag in numbers and self._board:
                 self._board.add_scalar(tag, numbers[tag], state.epoch)
-        if better:
+        due = self.stop_requested or time.monotonic() - self._written > STATE_SECONDS
+        if better and (due or not self._each_better):
             self._save("best", state.network, numbers)
-        if self.stop_requested or time.monotonic() - self._written > STATE_SECONDS:
+        if due:
             self._save("last", state.network, numbers)
             files.write(self._folder / "state.pt", _to_bytes(state))
             self._written = time.monotonic()
@@ -109,7 +116,8 @@ class RunFolder:
     def finish(self, state: State) -> None:
         """The last weights and state, all scalars as JSON, curves as a picture."""
         rows = [json.loads(line) for line in self._metrics()]
-        self._save("last", state.network, rows[-1])
+        for name in ("best", "last") if self._each_better else ("last",):
+            self._save(name, state.network, rows[-1])
         files.write(self._folder / "state.pt", _to_bytes(state))
         scalars = {
             tag: [[row["epoch"], row[tag]] for row in rows] for tag in SCALARS if tag in rows[-1]
@@ -153,8 +161,7 @@ def _to_bytes(state: State) -> bytes:
             "optimizer": state.optimizer.state_dict(),
             "rng": state.rng.get_state(),
             "torch": torch.get_rng_state(),
-            "epoch": state.epoch,
-            "best": state.best,
+            **{name: getattr(state, name) for name in COUNTS},
         },
         buffer,
     )
@@ -169,7 +176,8 @@ def _load(path: Path, state: State) -> None:
         state.optimizer.load_state_dict(saved["optimizer"])
         state.rng.set_state(saved["rng"])
         torch.set_rng_state(saved["torch"])
-        state.epoch, state.best = saved["epoch"], saved["best"]
+        for name in COUNTS:
+            setattr(state, name, saved[name])
     except (UnpicklingError, RuntimeError, ValueError, LookupError, TypeError, EOFError) as error:
         raise Trouble(
             f"{path} is damaged, so training cannot go on from it: leave out --resume"

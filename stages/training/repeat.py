@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipeline import files
 from pipeline.tables import csv_text
+from stages.training.calibration import temperature_of
 from stages.training.data import Crops
 from stages.training.folds import folds
 from stages.training.loop import fit
@@ -49,8 +50,8 @@ def repeat(
 ) -> Judgement:
     """Train once for each seed and fold, and judge the last weights on the pictures left out.
 
-    No epoch is chosen by what is measured. With folds, each picture is judged by a model that
-    never saw its group. Raises Usage where the groups do not fill the folds.
+    No epoch is chosen by what is measured, no temperature either. With folds, each picture is
+    judged by a model that never saw its group. Raises Usage where the groups do not fill the folds.
     """
     if repeats.folds:
         crops = _together([sets[name] for name in ("train", "val") if name in sets])
@@ -72,7 +73,18 @@ def repeat(
                 f"{len(part):,}"
             )
     places = sorted(place for part in parts for place in part)
-    return Judgement(crops, places, total[places] / len(repeats.seeds), accuracies)
+    logits = _calibrated(total / len(repeats.seeds), crops.classes, parts)
+    return Judgement(crops, places, logits[places], accuracies)
+
+
+def _calibrated(logits: Tensor, classes: Tensor, parts: Sequence[list[int]]) -> Tensor:
+    """Logits of each fold at the temperature that the other folds ask for; one fold as it is."""
+    calibrated = logits.clone()
+    for part in parts:
+        others = [place for other in parts if other is not part for place in other]
+        if others:
+            calibrated[part] = logits[part] / temperature_of(logits[others], classes[others])
+    return calibrated
 
 
 def report(judgement: Judgement, labels: Sequence[str], settings: Any, folder: Path) -> None:

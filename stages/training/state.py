@@ -25,6 +25,11 @@ class State:
     rng: torch.Generator
     epoch: int = 0
     best: Numbers = field(default_factory=dict)
+    """Of the epoch whose weights are kept."""
+    perfect_epochs: int = 0
+    """Epochs in a row, the last one among them, without (nearly) any mistake."""
+    hurries_from: int | None = None
+    """The epoch after which the schedule runs faster, because nothing is left to gain."""
 
 
 class Record(Protocol):
@@ -42,7 +47,7 @@ class Record(Protocol):
         ...
 
     def epoch(self, state: State, numbers: Numbers, better: bool) -> None:
-        """Keep an epoch; `better`: no earlier one of this run was as good on validation."""
+        """Keep an epoch; `better`: its weights are to be kept rather than those of earlier ones."""
         ...
 
 

@@ -9,8 +9,8 @@ from pipeline.store import Place
 from stages.training.intervals import if_wide
 
 
-def data_text(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """How many pictures there are to train on and to judge by, label by label."""
+def data_text(counts: Mapping[str, Mapping[str, int]], epochs: int) -> str:
+    """How many pictures there are to train on and to judge by, label by label; and how often."""
     splits = [split for split in ("train", "val", "test") if split in counts]
     total = {split: sum(counts[split].values()) for split in splits}
     labels = (
@@ -18,7 +18,7 @@ def data_text(counts: Mapping[str, Mapping[str, int]]) -> str:
         for label in counts["train"]
     )
     return (
-        f"train: {total['train']:,} pictures, {total['val']:,} for validation\n"
+        f"train: {total['train']:,} pictures, {total['val']:,} for validation, {epochs:,} epochs\n"
         f"train: labels ({' + '.join(splits)}): {', '.join(labels)}"
     )
 

@@ -11,13 +11,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from small_sets import epochs_in, flags, put, put_divided, train
+from torch.nn import functional as F
 
 from pipeline.__main__ import main
+from pipeline.ledger import Ledger
 from stages.commands.train import Train
 from stages.model.weights import load_model
+from stages.training.calibration import temperature_of
+from stages.training.data import load_crops
 from stages.training.intervals import if_wide
-from stages.training.recipes import RECIPES
+from stages.training.recipes import RECIPES, Recipe
+from stages.training.validation import logits_of
 
 QUICK = ("--epochs", "1", "--batch", "16", "--name", "quick")
 COUNTS = {"smile": 12, "none": 13, "10 pouting": 11, "2 openmouth": 11}
@@ -84,6 +90,46 @@ def test_labels_are_in_the_order_of_their_names_everywhere(trained: Path) -> Non
     assert list(written["recall"]) == labels
     assert [sum(row) for row in written["confusion"]] == [1, 1, 1, 1]
     assert description.side == (description.recipe.side or 32) and not network.training
+
+
+def test_the_temperature_that_validation_asks_for_is_kept_and_used(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(home, *QUICK, "--epochs", "4") == 0
+    network, description = load_model(run_of(home))
+    with Ledger(home / "processed" / "ledger.sqlite") as ledger:
+        samples = [
+            sample
+            for sample in ledger.samples("split", home / "processed")
+            if sample.file.parent.parent.name == "val"
+        ]
+    val = load_crops(samples, description.labels, description.recipe.side)
+    logits = logits_of(network, val.pictures, description.recipe, torch.device("cpu"))
+    temperature = temperature_of(logits, val.classes)
+    assert description.temperature == pytest.approx(temperature, abs=1e-3) != 1
+    assert f"train: temperature {temperature:.2f}, fitted on validation" in capsys.readouterr().out
+    judged = json.loads((run_of(home) / "evaluation.json").read_text())["val"]
+    loss = F.cross_entropy(logits / description.temperature, val.classes).item()
+    assert judged["loss"] == pytest.approx(loss)
+    assert (run_of(home) / "last.json").read_bytes() == (run_of(home) / "best.json").read_bytes()
+
+
+def test_where_validation_chose_the_weights_it_does_not_choose_the_temperature(home: Path) -> None:
+    assert train(home, *QUICK, "--schedule", "constant") == 0
+    assert load_model(run_of(home))[1].temperature == 1
+
+
+def test_a_run_without_epochs_says_and_keeps_how_many_it_takes(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ("--batch", "8", "--patience", "1", "--name", "quick")
+    assert train(home, *settings) == 0
+    _, description = load_model(run_of(home))
+    epochs = description.recipe.epochs
+    assert epochs == Recipe(batch=8).sized(43).epochs > 20
+    assert f", {epochs} epochs\n" in capsys.readouterr().out
+    assert train(home, *settings) == 0
+    assert last_line(capsys).startswith("train: up to date. ")
 
 
 def test_a_changed_setting_and_changed_pictures_train_again(
@@ -190,7 +236,7 @@ def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     "flag",
     [
-        ("--epochs", "0"),
+        ("--epochs", "-1"),
         ("--batch", "0"),
         ("--lr", "0"),
         ("--lr", "nan"),

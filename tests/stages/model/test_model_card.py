@@ -14,7 +14,7 @@ from stages.model import card as model_card
 from stages.model.description import Description
 from stages.model.weights import save_model
 from stages.training.metrics import measure
-from stages.training.recipes import Recipe
+from stages.training.recipes import RECIPES, Recipe
 
 LABELS = ["none", "a|b *c* <i>"]
 DESCRIPTION = Description(
@@ -65,6 +65,14 @@ def test_nothing_of_a_label_is_taken_as_markup_or_of_a_path_told() -> None:
     text = card()
     assert "<i>" not in text and "*c*" not in text.replace("\\*c\\*", "")
     assert "someone" not in text and "backbone.safetensors" in text.replace("\\", "")
+
+
+def test_the_card_states_the_temperature_and_what_validation_chose() -> None:
+    text = card(temperature=0.8125)
+    assert "Its probabilities are softmax(logits / 0.8125)." in text
+    assert "It chose the\n  temperature," in text and "chose the epoch" not in text
+    text = card(recipe=RECIPES["classic"])
+    assert "softmax(logits / 1)" in text and "Validation chose the epoch" in text
 
 
 def test_the_front_matter_is_what_hubs_read() -> None:

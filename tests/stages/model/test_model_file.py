@@ -8,15 +8,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from pipeline.trouble import Trouble
 from stages.model.description import Description
+from stages.model.networks import TorchNetwork
 from stages.model.weights import load_model, save_model
 from stages.training.models import build
 from stages.training.recipes import Recipe
+from stages.training.validation import logits_of
 
 DESCRIPTION = Description(
     labels=["kein Lächeln", "smile"],
@@ -137,6 +140,18 @@ def test_a_description_of_another_format_is_of_another_version(folder: Path) -> 
     )
 
 
+def test_a_model_of_before_temperatures_answers_as_it_did(folder: Path) -> None:
+    known = asdict(DESCRIPTION)
+    del known["temperature"]
+    (folder / "best.json").write_text(json.dumps(known))
+    crops = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), np.uint8)
+    network, description = load_model(folder)
+    assert description.temperature == 1
+    pictures = torch.from_numpy(crops).permute(0, 3, 1, 2)
+    logits = logits_of(network, pictures, description.recipe, torch.device("cpu"))
+    assert np.array_equal(TorchNetwork(network, description)(crops), logits.softmax(1).numpy())
+
+
 @pytest.mark.parametrize("labels", [["a"], ["a", "b", "c"], []])
 def test_labels_that_do_not_fit_the_weights_are_found_out(folder: Path, labels: list[str]) -> None:
     (folder / "best.json").write_text(json.dumps(asdict(DESCRIPTION) | {"labels": labels}))
@@ -157,6 +172,12 @@ def test_labels_that_do_not_fit_the_weights_are_found_out(folder: Path, labels: 
         ("region", 3),
         ("stages", []),
         ("stages", {"lips": 3}),
+        ("temperature", 0),
+        ("temperature", -1.0),
+        ("temperature", 1e-300),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")),
+        ("temperature", "1"),
     ],
 )
 def test_a_description_with_a_value_of_the_wrong_kind_is_none(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from stages.training.augment import apply
 from stages.training.augmentation import centre, draw
 from stages.training.batches import BatchSource
 from stages.training.data import Crops
-from stages.training.loop import fit
+from stages.training.loop import HASTE, LEARNT, SETTLED, end_of, fit
 from stages.training.models import simpleconv3
 from stages.training.optimizer import WARM, learning_rate
 from stages.training.recipes import RECIPES, Recipe
@@ -193,12 +194,49 @@ def test_a_few_epochs_are_enough_for_a_bright_bar(counts: tuple[int, ...]) -> No
 
 
 def test_the_best_epoch_is_that_of_highest_accuracy_then_lowest_loss() -> None:
-    record = Kept()
-    state = fit(Recipe(epochs=8, batch=16), 0, crops((20, 20)), crops((6, 6), 5), TWO, CPU, record)
+    record, recipe = Kept(), Recipe(epochs=8, batch=16, schedule="constant")
+    state = fit(recipe, 0, crops((20, 20)), crops((6, 6), 5), TWO, CPU, record)
     ranks = [(one["data/valacc"], -one["data/valloss"]) for one in record.numbers]
     assert state.best == record.numbers[ranks.index(max(ranks))]
     expected = [rank == max(ranks[: place + 1]) for place, rank in enumerate(ranks)]
     assert record.better == expected
+
+
+def test_one_cycle_keeps_its_last_weights_whatever_validation_says() -> None:
+    train, record = crops((20, 20)), Kept()
+    wrong = Crops(train.pictures, 1 - train.classes, train.samples)  # the more learnt the worse
+    state = fit(Recipe(epochs=6, batch=16), 0, train, wrong, TWO, CPU, record)
+    assert record.better == [True] * 6
+    assert state.best == record.numbers[-1]
+    losses = [numbers["data/valloss"] for numbers in record.numbers]
+    assert losses[-1] > min(losses)
+
+
+def test_the_schedule_hurries_to_its_end_once_nothing_is_left_to_gain() -> None:
+    """The rate never jumps, and ends where it ends in an undisturbed run."""
+    recipe, record = Recipe(epochs=60, batch=16, rotate=0.0, colour=0.0), Kept()
+    state = fit(recipe, 0, crops((40, 40)), crops((10, 10), 5), TWO, CPU, record)
+    settled = state.hurries_from
+    assert settled is not None and settled < 40
+    perfect = [
+        numbers["data/valacc"] == 1 and numbers["data/trainacc"] >= LEARNT
+        for numbers in record.numbers
+    ]
+    assert all(perfect[settled - SETTLED : settled])
+    assert not any(all(perfect[end - SETTLED : end]) for end in range(SETTLED, settled))
+    assert state.epoch == end_of(state, recipe) == settled + math.ceil((60 - settled) / HASTE)
+    rates = [numbers["lr"] for numbers in record.numbers]
+    assert rates[-1] < 0.01 * recipe.lr
+    steps = [abs(after - before) for before, after in itertools.pairwise(rates)]
+    assert max(steps) < 0.25 * recipe.lr
+
+
+def test_mistakes_in_validation_keep_the_schedule_as_it_is() -> None:
+    train, val = crops((40, 40)), crops((10, 10), 5)
+    val.classes[0] = 1 - val.classes[0]
+    recipe = Recipe(epochs=30, batch=16, rotate=0.0, colour=0.0)
+    state = fit(recipe, 0, train, val, TWO, CPU)
+    assert state.epoch == 30 and state.hurries_from is None
 
 
 def test_patience_ends_a_run_that_gets_no_better() -> None:

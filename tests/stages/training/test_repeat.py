@@ -8,7 +8,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 from small_sets import put_divided, train
+
+from stages.training.calibration import temperature_of
+from stages.training.repeat import _calibrated
 
 PERSON = r"/(p\d+)-"
 
@@ -74,3 +78,19 @@ def test_folds_that_cannot_be_had_give_code_2(
 ) -> None:
     assert train(home, *QUICK, *more) == 2
     assert message in capsys.readouterr().err
+
+
+def test_each_fold_gets_the_temperature_that_the_others_ask_for() -> None:
+    rng = torch.Generator().manual_seed(0)
+    meant = 2 * torch.randn(3000, 2, generator=rng)
+    classes = torch.multinomial(meant.softmax(1), 1, generator=rng)[:, 0]
+    parts = [list(range(start, start + 1000)) for start in (0, 1000, 2000)]
+    meant[2000:] *= 3  # the third fold alone is too sure
+    calibrated = _calibrated(meant, classes, parts)
+    others = temperature_of(meant[:2000], classes[:2000])
+    assert others == pytest.approx(1, abs=0.1)
+    assert torch.allclose(calibrated[2000:], meant[2000:] / others)
+    first = temperature_of(meant[1000:], classes[1000:])
+    assert first > 1.2 and torch.allclose(calibrated[:1000], meant[:1000] / first)
+    alone = list(range(3000))
+    assert torch.equal(_calibrated(meant, classes, [alone]), meant)
