@@ -19,6 +19,7 @@ from pipeline.__main__ import main
 from pipeline.ledger import Ledger
 from stages.commands.train import Train
 from stages.model.weights import load_model
+from stages.partition.given import side_of
 from stages.training.calibration import temperature_of
 from stages.training.data import load_crops
 from stages.training.intervals import if_wide
@@ -101,7 +102,7 @@ def test_the_temperature_that_validation_asks_for_is_kept_and_used(
         samples = [
             sample
             for sample in ledger.samples("split", home / "processed")
-            if sample.file.parent.parent.name == "val"
+            if side_of(sample.facts) == "val"
         ]
     val = load_crops(samples, description.labels, description.recipe.side)
     logits = logits_of(network, val.pictures, description.recipe, torch.device("cpu"))

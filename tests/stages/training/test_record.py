@@ -89,13 +89,13 @@ def test_tensorboard_shows_the_numbers_of_metrics(undisturbed: Path) -> None:
         assert shown == [(epoch, pytest.approx(value)) for epoch, value in expected]
 
 
-def test_the_evaluation_is_that_of_the_best_weights(undisturbed: Path) -> None:
+def test_the_evaluation_is_that_of_the_best_weights_which_are_the_last(undisturbed: Path) -> None:
     run = run_of(undisturbed)
-    best = max(metrics_in(run), key=lambda one: (one["data/valacc"], -one["data/valloss"]))
+    best = metrics_in(run)[-1]
     written = json.loads((run / "evaluation.json").read_text())
     assert written.keys() == {"val"} and written["val"]["count"] == 6
     assert written["val"]["accuracy"] == pytest.approx(best["data/valacc"])
-    assert written["val"]["loss"] == pytest.approx(best["data/valloss"], rel=1e-4)
+    assert 0 < written["val"]["loss"] < best["data/valloss"]  # the temperature was chosen so
     assert json.loads((run / "best.json").read_text())["numbers"] == best
     assert json.loads((run / "last.json").read_text())["numbers"] == metrics_in(run)[-1]
     assert json.loads((run / "run.json").read_text())["best"] == best
