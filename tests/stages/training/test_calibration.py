@@ -33,7 +33,7 @@ def test_the_temperature_that_was_applied_is_found(true: float) -> None:
         assert calibration_error(logits, classes) > 0.05
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.floats(0.3, 3.0), st.integers(0, 99), st.integers(1, 200))
 def test_a_temperature_never_makes_the_loss_on_its_own_pictures_worse(
     true: float, seed: int, count: int

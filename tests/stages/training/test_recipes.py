@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.trouble import Usage
@@ -17,6 +17,7 @@ def steps_of(recipe: Recipe, pictures: int) -> int:
     return recipe.sized(pictures).epochs * math.ceil(pictures / recipe.batch)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 10**7), st.integers(2, 10**7), st.sampled_from([16, 64, 128, 512]))
 def test_more_pictures_get_more_steps_but_each_is_seen_less_often(
     first: int, second: int, batch: int
@@ -29,6 +30,7 @@ def test_more_pictures_get_more_steps_but_each_is_seen_less_often(
     assert recipe.sized(many).epochs >= 1
 
 
+@settings(deadline=None)
 @given(st.integers(2, 10**7), st.integers(1, 1000))
 def test_epochs_that_are_given_stay(pictures: int, epochs: int) -> None:
     recipe = Recipe(epochs=epochs)
