@@ -134,14 +134,13 @@ def _link(source: Path, path: Path) -> None:
         write(path, source.read_bytes())
 
 
-def link_all(pairs: Iterable[tuple[Place, Place]]) -> None:
-    """Give many files a second name; pairs are file and name. A store copies several at once."""
-    pairs = list(pairs)
-    if pairs and isinstance(pairs[0][0], Address):
-        in_parallel(lambda pair: link(*pair), pairs)
-    else:
-        for source, path in pairs:
-            link(source, path)
+def link_all(root: Place, pairs: Iterable[tuple[Place, str]]) -> None:
+    """Give many files a second name below `root`. A store copies several at once."""
+    if isinstance(root, Address):
+        in_parallel(lambda pair: link(pair[0], root / pair[1]), pairs)
+        return
+    for source, path in pairs:
+        link(source, root / path)
 
 
 def remove(root: Place, folder: str, paths: Iterable[str]) -> None:

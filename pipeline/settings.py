@@ -62,6 +62,9 @@ class Common:
             raise ValueError("timeout and memory must be over 0")
         if self.address is not None and self.executor != "ray":
             raise ValueError("--address is a Ray cluster's: give --executor ray too")
+        places = f"{self.raw} {self.processed}"
+        if self.workers and "memory://" in places:
+            raise ValueError("memory:// lies in this process alone: give --workers 0")
         raw, processed = _resolved(self.raw), _resolved(self.processed)
         if raw in (processed, *processed.parents) or processed in raw.parents:
             raise ValueError(f"raw ({raw}) and processed ({processed}) must lie apart")

@@ -45,7 +45,7 @@ def decide(
     outdated.difference_update(output for _, output in _outputs(work, changed))
     files.remove(processed, step.folder, outdated)
     if step.keeps_tree:
-        files.link_all((file, processed / output) for file, output in _outputs(work, changed))
+        files.link_all(processed, _outputs(work, changed))
     step.pack(processed, decisions)
     for name, text in step.describe(decisions).items():
         files.write(processed / step.folder / name, text)

@@ -44,8 +44,7 @@ def s3(server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
     """An S3 server, as the environment names it to this process and those it starts."""
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    server.failing = 0
-    server.requests.clear()
+    server.reset()
     return server
 
 

@@ -7,7 +7,7 @@ import logging
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,15 +26,13 @@ SLOW_DOWN = (
 
 
 class S3:
-    """The server. `failing` requests in a row of ten are refused as S3 does under load.
+    """The server. `requests` counts what was asked for: method and the last part of the name.
 
-    `requests` counts what was asked for, by method.
+    Requests for whose number `refuses` is true are refused, as S3 refuses them under load.
     """
 
     def __init__(self) -> None:
-        self.failing = 0
-        self.requests: Counter[str] = Counter()
-        self._count = 0
+        self.reset()
         self._busy = threading.Lock()
         self._app = DomainDispatcherApplication(create_backend_app)
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -47,12 +45,17 @@ class S3:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
 
+    def reset(self) -> None:
+        """Count from 0, and refuse nothing."""
+        self.requests: Counter[str] = Counter()
+        self.refuses: Callable[[int], bool] = lambda number: False
+
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """As WSGI wants it."""
         with self._busy:
-            self._count += 1
-            self.requests[environ["REQUEST_METHOD"]] += 1
-            refused = self._count % 10 < self.failing
+            name = environ["PATH_INFO"].rpartition("/")[2]
+            self.requests[f"{environ['REQUEST_METHOD']} {name}"] += 1
+            refused = self.refuses(self.requests.total())
         if refused:
             start_response("503 Slow Down", [("Content-Type", "application/xml")])
             return [SLOW_DOWN]

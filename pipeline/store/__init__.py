@@ -324,4 +324,4 @@ def _trouble(address: Address, error: Exception, code: str) -> Trouble:
 def _reason(error: Exception) -> str:
     """What is wrong, in short and without addresses: one may carry a key."""
     line = str(error).strip().partition("\n")[0].rpartition(" - ")[2]
-    return re.sub(r"\S+://\S+ *|: <.*", "", line)[:200]
+    return re.sub(r"\S+://\S+ *|:\s*(<.*)?$", "", line)[:200]

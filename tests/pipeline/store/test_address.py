@@ -45,7 +45,7 @@ def test_what_is_written_is_read_listed_copied_and_deleted(root: Address) -> Non
     assert (root / "a" / "x.jpg").read_bytes() == "né".encode()
     assert (root / "a/x.jpg").read_text() == "né"
     assert (root / "a/x.jpg").stat().st_size == 3
-    files.link_all([(root / "a/x.jpg", root / "b/y.jpg")])
+    files.link_all(root, [(root / "a/x.jpg", "b/y.jpg")])
     assert files.pictures_in(root, "b") == {"b/y.jpg"}
     files.remove(root, "b", ["b/y.jpg", "b/none.jpg"])
     assert [entry.name for entry in root.entries()] == ["a/x.jpg"]
