@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ SHOWN = ("face", "detector", "landmarks", "crop", "distance", "width", "height",
 IN_SET = "kept"  # the reason of pictures that are in the data set
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Item:
     """A picture. `label` is its folder's; `stage` is the last stage that has a row for it.
 
     `reason`: why it was dropped, `kept`, or empty if it waits for a later stage.
-    `latest`: the file of the last stage that kept it. `picture`: the upright one.
+    `latest`: the file of the last stage that kept it. `picture`: the upright one. Both are relative
+    to the processed folder.
     `confidence`: the probability that the report's quick model gives the picture's own label; 1 if
     it was not judged.
     """
@@ -40,8 +42,8 @@ class Item:
     reason: str
     detector: str
     content: str
-    latest: Path
-    picture: Path
+    latest: str
+    picture: str
     confidence: float = 1.0
     likely: str = ""
 
@@ -53,11 +55,14 @@ class Catalogue:
     """
 
     def __init__(self, ledger: Ledger, steps: Sequence[Step], processed: Path) -> None:
+        self.processed = processed
+        self._ledger = ledger
         self._path = processed / decisions.NAME
         self._lock = threading.Lock()
         self._decided = decisions.read(self._path)
         self._changes: list[int] = []
-        self.items, self._facts = _items(ledger, steps, processed)
+        self._found: tuple[object, list[int]] = (None, [])  # the last query and its answer
+        self.items = _items(ledger, steps, processed)
         self._by_key = {item.key: item.number for item in self.items}
         self.labels = sorted({item.label for item in self.items})
         self._by_content: dict[str, list[int]] = {}
@@ -72,14 +77,21 @@ class Catalogue:
         """Numbers of the items whose fields are as wanted; `order` "suspicion" puts the least
         confident first.
         """
-        chosen = [
+        query = (sorted(wanted.items()), order, self.version)
+        asked_before, chosen = self._found
+        if query != asked_before:
+            chosen = self._chosen({name: value for name, value in wanted.items() if value})
+            if order == "suspicion":
+                chosen.sort(key=lambda number: (self.items[number].confidence, number))
+            self._found = (query, chosen)
+        return chosen
+
+    def _chosen(self, wanted: Mapping[str, str]) -> list[int]:
+        return [
             item.number
             for item in self.items
-            if all(self._field(item, name) == value for name, value in wanted.items() if value)
+            if all(self._field(item, name) == value for name, value in wanted.items())
         ]
-        if order == "suspicion":
-            chosen.sort(key=lambda number: (self.items[number].confidence, number))
-        return chosen
 
     def facets(self) -> dict[str, dict[str, int]]:
         """For each filter: its values, and how many pictures have each."""
@@ -103,7 +115,9 @@ class Catalogue:
 
     def about(self, number: int) -> dict[str, Any]:
         """An item with its facts: face box, landmarks, crop, and the picture it is a copy of."""
-        facts = json.loads(self._facts[number])
+        item = self.items[number]
+        row = self._ledger.entry(item.stage, item.key)
+        facts = json.loads(row.facts) if row else {}
         others = facts.get("of", [])
         keys = others if isinstance(others, list) else [others]
         numbers = [self._by_key[key] for key in keys if key in self._by_key]
@@ -162,41 +176,33 @@ class Catalogue:
         return str(getattr(item, name))
 
 
-def _items(ledger: Ledger, steps: Sequence[Step], processed: Path) -> tuple[list[Item], list[str]]:
-    """The pictures that could be read, in order of key, each by the last stage that saw it, and
-    their facts in JSON.
-    """
+def _items(ledger: Ledger, steps: Sequence[Step], processed: Path) -> list[Item]:
+    """The pictures that could be read, in order of key, each by the last stage that saw it."""
     first, last = steps[0].name, steps[-1].name
-    upright: dict[str, tuple[str, str]] = {}
-    seen: dict[str, tuple[str, Entry, str]] = {}
-    output: dict[str, str] = {}
+    by_key: dict[str, Item] = {}
     for step in steps:
-        for entry in ledger.entries(step.name):
-            if step.name == first and entry.output:
-                upright[entry.key] = (entry.output, json.loads(entry.facts)["content"])
-            if entry.key in upright:
-                output[entry.key] = entry.output or output[entry.key]
-                seen[entry.key] = (step.name, entry, output[entry.key])
+        for row in ledger.entries(step.name):
+            if step.name == first and row.output:
+                by_key[row.key] = _new_item(row)
+            if item := by_key.get(row.key):
+                item.stage, item.latest = step.name, row.output or item.latest
+                item.reason = sys.intern(row.reason or (IN_SET if step.name == last else ""))
+                if not item.detector and '"detector"' in row.facts:
+                    item.detector = sys.intern(json.loads(row.facts)["detector"])
     suspects = _suspects(processed / SUSPECTS)
-    items, known = [], []
-    for number, (key, (stage, entry, shown)) in enumerate(sorted(seen.items())):
-        picture, content = upright[key]
-        reason = entry.reason or (IN_SET if stage == last else "")
-        facts = json.loads(entry.facts)
-        item = Item(
-            number,
-            key,
-            label_of(key),
-            stage,
-            reason,
-            facts.get("detector", ""),
-            content,
-            processed / shown,
-            processed / picture,
-        )
-        items.append(replace(item, **suspects.get(key, {})))
-        known.append(entry.facts)
-    return items, known
+    items = [by_key[key] for key in sorted(by_key)]
+    for number, item in enumerate(items):
+        item.number = number
+        about = suspects.get(item.key, {})
+        item.confidence, item.likely = about.get("confidence", 1.0), about.get("likely", "")
+    return items
+
+
+def _new_item(row: Entry) -> Item:
+    """A picture as the first stage kept it; its number comes when all are known."""
+    content = json.loads(row.facts)["content"]
+    label = sys.intern(label_of(row.key))
+    return Item(0, row.key, label, "", "", "", content, row.output, row.output)
 
 
 def _suspects(path: Path) -> dict[str, dict[str, Any]]:

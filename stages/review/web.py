@@ -138,7 +138,7 @@ class _Pages:
     def thumbnail(self, request: Request) -> Response:
         """GET: a small JPEG of the picture as the last stage saw it."""
         item = self._catalogue.items[request.path_params["number"]]
-        data = self._thumbnails(item.latest)
+        data = self._thumbnails(self._catalogue.processed / item.latest)
         if data is None:
             raise HTTPException(404)
         return Response(data, media_type="image/jpeg", headers=IMAGE)
@@ -146,9 +146,10 @@ class _Pages:
     def picture(self, request: Request) -> Response:
         """GET: the upright picture as it was normalized."""
         item = self._catalogue.items[request.path_params["number"]]
-        if not item.picture.is_file():
+        picture = self._catalogue.processed / item.picture
+        if not picture.is_file():
             raise HTTPException(404)
-        return FileResponse(item.picture, media_type="image/jpeg", headers=IMAGE)
+        return FileResponse(picture, media_type="image/jpeg", headers=IMAGE)
 
     async def changes(self, request: Request) -> Response:
         """GET: the rows that were decided on after version `since`."""
