@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -126,15 +127,15 @@ def rows_of(number: int, works: Iterable[Work]) -> Iterator[tuple[str, Outcome]]
         source = row.stamp
 
 
-def record_all(ledger: Ledger, count: int) -> float:
-    """Record the rows of so many pictures in batches, as a run does; returns the CPU seconds of
+def record_all(ledger: Ledger, numbers: range) -> float:
+    """Record the rows of these pictures in batches, as a run does; returns the CPU seconds of
     that alone.
     """
     works = [Work(step, Path(), step.fingerprint()) for step in steps()]
     took = 0.0
-    for start in range(0, count, ROWS):
+    for start in range(0, len(numbers), ROWS):
         batch: dict[str, list[Outcome]] = defaultdict(list)
-        for number in range(start, min(start + ROWS, count)):
+        for number in numbers[start : start + ROWS]:
             for stage, row in rows_of(number, works):
                 batch[stage].append(row)
         began = time.process_time()
@@ -144,6 +145,20 @@ def record_all(ledger: Ledger, count: int) -> float:
     for work in works:
         ledger.set_made_with(work.step.name, work.step.settings())
     return took
+
+
+def multiply(ledger: Path, times: int) -> None:
+    """Give a ledger so many times its rows, in SQL: the same ones under other keys."""
+    connection = sqlite3.connect(ledger)
+    columns = "label, verdict, fingerprint, source, reason, facts, output, digest, stamp, detail"
+    for number in range(1, times):
+        with connection:
+            connection.execute(
+                "INSERT INTO outcome SELECT stage, replace(key, '/IMG_', ?), "
+                f"{columns} FROM outcome WHERE instr(key, '/IMG_')",
+                (f"/IMG{number}_",),
+            )
+    connection.close()
 
 
 def record_stage(
