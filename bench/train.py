@@ -29,6 +29,7 @@ from stages.training.loop import fit
 from stages.training.models import simpleconv3
 from stages.training.recipes import RECIPES, Recipe
 from stages.training.state import Numbers, State
+from stages.training.stream import TrainingSet
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Clock:
     def __init__(self) -> None:
         self.epochs: list[tuple[float, Numbers]] = []
 
-    def start(self, state: State, train: Crops, recipe: Recipe) -> None:
+    def start(self, state: State, train: TrainingSet, recipe: Recipe) -> None:
         self._began = time.monotonic()
 
     def epoch(self, state: State, numbers: Numbers, better: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from pipeline.ledger import Ledger
@@ -20,18 +20,13 @@ def count_labels(steps: Sequence[Step], planner: Planner, ledger: Ledger) -> Cou
     """
     listing, split = planner.listing(), steps[-1]
     raw = Counter(file.label for file in listing.files)
-    crops: Counter[str] = Counter()
-    if split.input is not None:
-        for (label, _), count in ledger.labels(split.input).items():
-            crops[label] += count
-    sides: dict[str, Counter[str]] = defaultdict(Counter)
-    for (label, side), count in ledger.labels(split.name).items():
-        sides[side][label] += count
-    shown = ("train", "val", "test") if sides["test"] else ("train", "val")
+    crops = ledger.labels(split.input).get("", {}) if split.input is not None else {}
+    sides = ledger.labels(split.name)
+    shown = ("train", "val", "test") if "test" in sides else ("train", "val")
     labels = sorted((listing.label_folders | raw.keys() | crops.keys()) - {""})
     return {
-        label: {"raw": raw[label], "crops": crops[label]}
-        | {side: sides[side][label] for side in shown}
+        label: {"raw": raw[label], "crops": crops.get(label, 0)}
+        | {side: sides.get(side, {}).get(label, 0) for side in shown}
         for label in labels
     }
 

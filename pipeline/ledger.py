@@ -180,14 +180,17 @@ class Ledger:
                 "SELECT output, key FROM outcome WHERE stage = ? AND verdict = 'kept'", (stage,)
             )
 
-    def labels(self, stage: str) -> dict[tuple[str, str], int]:
-        """How many pictures a stage kept, by label and side of the split ("" before the split)."""
+    def labels(self, stage: str) -> dict[str, dict[str, int]]:
+        """How many pictures a stage kept, by side of the split ("" before it) and by label."""
         rows = self._connection.execute(
             "SELECT label, COALESCE(json_extract(facts, '$.split'), ''), COUNT(*) FROM outcome "
             "WHERE stage = ? AND verdict = 'kept' GROUP BY 1, 2",
             (stage,),
         )
-        return {(label, side): count for label, side, count in rows}
+        sides: dict[str, dict[str, int]] = {}
+        for label, side, count in rows:
+            sides.setdefault(side, {})[label] = count
+        return sides
 
     def kept(self, stage: str) -> dict[str, str]:
         """Stamps of a stage's kept pictures by key, in order of key."""

@@ -20,6 +20,7 @@ from pipeline.sample import Sample
 from stages.training.data import Crops
 from stages.training.recipes import Recipe
 from stages.training.state import Numbers, State
+from stages.training.stream import TrainingSet
 
 FOUR = ("none", "openmouth", "pouting", "smile")
 torch.set_num_threads(1)  # work this small is slower with two, much slower on a busy machine
@@ -143,7 +144,7 @@ class Kept:
         self.better: list[bool] = []
         self._stop_after = stop_after
 
-    def start(self, state: State, train: Crops, recipe: Recipe) -> None:
+    def start(self, state: State, train: TrainingSet, recipe: Recipe) -> None:
         assert state.epoch == 0 and len(train) > 0 and recipe.epochs > 0
 
     def epoch(self, state: State, numbers: Numbers, better: bool) -> None:

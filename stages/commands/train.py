@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -16,6 +16,8 @@ from stages.commands.common import region_of
 from stages.commands.region_hint import region_hint
 from stages.model import card
 from stages.model.description import Description, installed_versions, to_json
+from stages.partition.given import side_of
+from stages.partition.shards import INDEX
 from stages.training.recipes import RECIPES, Recipe
 from stages.training.runs import REPLACED, UNFINISHED, Plan, Run
 from stages.training.summary import closing_line, data_text
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from pipeline.context import Context
     from stages.training.data import Crops
     from stages.training.distributed import World
+    from stages.training.sets import Counts
     from stages.training.state import Numbers
+    from stages.training.stream import Stream, TrainingSet
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,9 @@ class Train:
     """Judge the recipe by this many folds of all pictures (but test's) in place of a run."""
     seeds: int = 1
     """Repeat a run or the folds with this many seeds: mean and deviation."""
+    stream: int = 0
+    """Read the training pictures from shards (--split.format webdataset), so many at a time, such
+    as 8192, and shuffle those; 0 decodes all of them once into a file on disk."""
     group_by: str = ""
     """--split.group-by in short: pictures whose paths have the same first group (person) stay on
     one side of the split, and in one fold."""
@@ -74,6 +81,8 @@ class Train:
             raise ValueError(f"name {name!r} must not end in {UNFINISHED} or {REPLACED}")
         if self.folds == 1 or self.folds < 0 or self.seeds < 1:
             raise ValueError("--folds must be 2 or more, --seeds 1 or more")
+        if self.stream < 0 or (self.stream and (self.folds or self.seeds > 1)):
+            raise ValueError("--stream must be 0 or more, and goes with neither folds nor seeds")
 
     def run(self, context: Context) -> int:
         """Train, or say that the model of these settings and this data is there."""
@@ -94,31 +103,60 @@ class Train:
         return self._train(context, ONE_PROCESS)
 
     def plan(self, context: Context) -> Plan:
-        """What the weights depend on: settings, data, and the file they start from, if any."""
+        """What the weights depend on: settings, data, and the file they start from, if any.
+
+        Raises Usage where shards are wanted and there are none.
+        """
         own = {"recipe": self.recipe, "name": self.name or "", "seed": self.seed}
         own |= {"device": self.device, "folds": self.folds, "seeds": self.seeds}
         settings = asdict(self.settings) | own
         start = Path(self.settings.weights)
         found = {"weights": files.digest(start.read_bytes())} if start.is_file() else {}
+        if self.stream:  # the order of pictures depends on the shards
+            settings["stream"] = self.stream
+            index = context.processed / "dataset" / INDEX
+            if not index.is_file():
+                raise Usage("--stream needs shards: add --split.format webdataset (or both)")
+            found["shards"] = files.digest(index.read_bytes())
         return {"settings": settings, "data": context.ledger.fingerprint("split"), **found}
 
     def _run(self, context: Context) -> Run:
         return Run(context.workbench.folder / "runs" / (self.name or self.recipe))
 
-    def _sets(self, context: Context) -> tuple[dict[str, Crops], list[str]]:
+    def _labels(self, context: Context) -> tuple[list[str], Counts]:
+        """The labels to learn, and how many pictures they have."""
+        from stages.training.sets import labels_to_learn
+
+        region = region_of(context.settings.common)
+        hint = region_hint(context.ledger, context.processed) if region != "whole" else ""
+        if hint:
+            print(f"train: {hint}")
+        kept = context.ledger.labels("split")
+        labels = labels_to_learn(kept)
+        return labels, {
+            split: {label: by_label.get(label, 0) for label in labels}
+            for split, by_label in kept.items()
+        }
+
+    def _crops(self, context: Context, labels: Sequence[str]) -> dict[str, Crops]:
+        """The crops by split; with --stream not those of train."""
         from stages.training.sets import load_sets
 
         processed, ledger = context.processed, context.ledger
-        region = region_of(context.settings.common)
-        hint = region_hint(ledger, processed) if region != "whole" else ""
-        if hint:
-            print(f"train: {hint}")
-        return load_sets(
-            ledger.samples("split", processed),
-            context.workbench.folder / "cache",
-            ledger.fingerprint("split"),
-            self.settings.side,
+        samples = (
+            sample
+            for sample in ledger.samples("split", processed)
+            if not self.stream or side_of(sample.facts) != "train"
         )
+        fingerprint = ledger.fingerprint("split")
+        cache = context.workbench.folder / "cache"
+        return load_sets(samples, labels, cache, fingerprint, self.settings.side)
+
+    def _stream(self, context: Context, counts: Mapping[str, int], side: int) -> Stream:
+        from stages.training.sets import stream_of
+
+        dataset = context.processed / "dataset"
+        return stream_of(dataset, list(counts.values()), self.settings.side or side, self.stream)
 
     def _repeat(self, context: Context) -> int:
         from stages.training.devices import device_name, device_of
@@ -126,7 +164,8 @@ class Train:
 
         device = device_of(self.device)
         print(f"train: {self.settings.model}, recipe {self.recipe}, on {device_name(device)}")
-        sets, labels = self._sets(context)
+        labels, _ = self._labels(context)
+        sets = self._crops(context, labels)
         seeds = range(self.seed, self.seed + self.seeds)
         repeats = Repeats(self.folds, seeds)
         judgement = repeat(sets, labels, self.settings, device, repeats)
@@ -140,41 +179,43 @@ class Train:
         from stages.training.devices import device_name, device_of
         from stages.training.loop import end_of, fit
         from stages.training.record import RunFolder
-        from stages.training.sets import counts
 
         run, plan, device = self._run(context), self.plan(context), device_of(self.device)
         tell = print if world.writes else _silent
         where = device_name(device) + (f", {world.size} processes" if world.size > 1 else "")
         tell(f"train: {self.settings.model}, recipe {self.recipe}, on {where}")
         with world.first_alone():  # it makes cache and folder, the others find them
-            sets, labels = self._sets(context)
-            if "val" not in sets:
+            labels, counts = self._labels(context)
+            if "val" not in counts:
                 raise Trouble(
                     "no picture is left for validation: only labels with two pictures (or groups) "
                     "or more give it one, if --split.val is over 0"
                 )
+            sets = self._crops(context, labels)
+            train: TrainingSet = (
+                self._stream(context, counts["train"], sets["val"].side)
+                if self.stream
+                else sets["train"]
+            )
             if world.writes:
                 run.open(plan, self.resume)
-        by_split = {split: counts(crops, labels) for split, crops in sets.items()}
-        recipe = self.settings.sized(len(sets["train"]))
-        tell(data_text(by_split, recipe.epochs))
-        described = self._description(context, labels, recipe, sets["train"].pictures.shape[2])
+        recipe = self.settings.sized(len(train))
+        tell(data_text(counts, recipe.epochs))
+        described = self._description(context, labels, recipe, train.side)
         with RunFolder(
             run.building, self.resume, _saver(run.building, described), world.writes
         ) as record:
-            state = fit(
-                recipe, self.seed, sets["train"], sets["val"], labels, device, record, world
-            )
+            state = fit(recipe, self.seed, train, sets["val"], labels, device, record, world)
             if record.stop_requested and state.epoch < end_of(state, recipe):
                 tell(f"train: stopped after epoch {state.epoch}; --resume goes on from there")
                 return 1
-            done = {"plan": plan, "best": state.best, "counts": by_split}
+            done = {"plan": plan, "best": state.best, "counts": counts}
             if world.writes:
                 record.finish(state)
                 record.show_confusion(_judge(run.building, sets, labels, device), labels)
         if world.writes:
             files.write(run.building / "labels.json", json.dumps(labels, ensure_ascii=False))
-            card.write(run.building, by_split)
+            card.write(run.building, counts)
             files.write(run.building / "run.json", json.dumps(done, indent=2))
             run.take_name()
             print(f"train: {self._hand_on(context, run, done)}")

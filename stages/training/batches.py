@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +18,23 @@ from stages.training.recipes import Recipe
 PICTURES, VALUES = 256, 4_000_000  # prepared at once, at most
 
 
+class Batch(NamedTuple):
+    """What a process has of a batch: N×3×S×S float32 pictures, and what the answers should be.
+
+    `whole` counts the pictures of the batch over all processes.
+    """
+
+    pictures: Tensor
+    target: Tensor
+    whole: int
+
+
+def label_weights(counts: Tensor) -> Tensor:
+    """One a label, inverse to its count of pictures; 1 on average over the pictures."""
+    present = counts.clamp(min=1).float()
+    return counts.sum() / (len(counts) * present)
+
+
 @dataclass(frozen=True)
 class BatchSource:
     """Crops to draw batches from: on the device where they fit, else in (mapped) memory."""
@@ -24,14 +42,13 @@ class BatchSource:
     pictures: Tensor
     classes: Tensor
     label_weights: Tensor
-    """One a label, inverse to the label's size; 1 on average over the pictures."""
+    """See `label_weights`."""
     device: torch.device
 
     @classmethod
     def of(cls, crops: Crops, labels: int, device: torch.device) -> BatchSource:
         """Crops go to a GPU where they take at most half of its free memory."""
-        counts = torch.bincount(crops.classes, minlength=labels).clamp(min=1)
-        weights = len(crops) / (labels * counts.float())
+        weights = label_weights(torch.bincount(crops.classes, minlength=labels))
         pictures = crops.pictures
         if device.type == "cuda" and pictures.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
             pictures = pictures.to(device)
@@ -75,6 +92,12 @@ class Prefetch:
     recipe: Recipe
     rng: torch.Generator
     world: World
+
+    def epoch(self) -> tuple[int, Iterator[Batch]]:
+        """How many batches an epoch has, and the batches."""
+        batches = self.source.order(self.recipe, self.rng)
+        parts = zip(self(batches), batches, strict=True)
+        return len(batches), (Batch(*part, len(batch)) for part, batch in parts)
 
     def __call__(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Of each batch this process's part: N×3×S×S float32 for the network, and N classes."""

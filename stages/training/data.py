@@ -35,6 +35,15 @@ class Crops:
     def __len__(self) -> int:
         return len(self.classes)
 
+    @property
+    def side(self) -> int:
+        """Pixels."""
+        return self.pictures.shape[2]
+
+    def some(self, count: int) -> Tensor:
+        """The first pictures, N×3×S×S uint8."""
+        return self.pictures[:count]
+
     def take(self, places: Sequence[int]) -> Crops:
         """Some of them, in the order given."""
         index = torch.tensor(places, dtype=torch.int64)

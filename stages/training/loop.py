@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from pipeline.progress import progress
 from pipeline.trouble import Trouble, Usage
-from stages.training.batches import BatchSource, Prefetch
+from stages.training.batches import BatchSource
 from stages.training.data import Crops
 from stages.training.devices import autocast
 from stages.training.distributed import ONE_PROCESS, World
@@ -26,6 +26,7 @@ from stages.training.models import build
 from stages.training.optimizer import Optimizer, learning_rate
 from stages.training.recipes import Recipe
 from stages.training.state import NO_RECORD, Numbers, Record, State
+from stages.training.stream import Batches, TrainingSet, batches_of
 from stages.training.validation import Validation
 
 # A loss over this many times that of guessing means that the learning rate is too high. For
@@ -40,7 +41,7 @@ SETTLED, LEARNT, HASTE = 5, 0.995, 4
 def fit(
     recipe: Recipe,
     seed: int,
-    train: Crops,
+    train: TrainingSet,
     val: Crops | None,
     labels: Sequence[str],
     device: torch.device,
@@ -61,8 +62,7 @@ def fit(
         raise Usage(
             f"the run has had {state.epoch} epochs, so --epochs {recipe.epochs} cannot be its end"
         )
-    source = BatchSource.of(train, len(labels), device)
-    prefetch = Prefetch(source, recipe, state.rng, world)
+    prefetch = batches_of(train, len(labels), recipe, device, state.rng, world)
     validate = Validation(val, recipe, device, world) if val is not None else None
     model, frozen = world.prepare(state.network), recipe.freeze
     bar = _bar(recipe, len(train), state.epoch, shown=record.shows_progress and world.writes)
@@ -127,29 +127,29 @@ def _bar(recipe: Recipe, count: int, epoch: int, shown: bool) -> tqdm[Any]:
     )
 
 
-def _epoch(model: nn.Module, state: State, prefetch: Prefetch, bar: tqdm[Any]) -> Numbers:
+def _epoch(model: nn.Module, state: State, prefetch: Batches, bar: tqdm[Any]) -> Numbers:
     """Train on each picture once; returns mean loss and accuracy per picture, and the last
     learning rate.
     """
     source, recipe, world = prefetch.source, prefetch.recipe, prefetch.world
     total = torch.zeros(2, device=source.device)
-    batches = source.order(recipe, state.rng)
-    for step, (batch, (pictures, target)) in enumerate(
-        zip(batches, prefetch(batches), strict=True)
-    ):
-        rate = learning_rate(recipe, state.epoch, _progress_of(state, step / len(batches)))
+    seen = 0
+    steps, batches = prefetch.epoch()
+    for step, (pictures, target, whole) in enumerate(batches):
+        rate = learning_rate(recipe, state.epoch, _progress_of(state, step / steps))
         with autocast(source.device):
             logits = model(pictures).float()
         losses = _losses(logits, target, source, recipe)
         state.optimizer.zero_grad()
         # DDP averages gradients over processes; this makes it the mean over the whole batch.
-        (losses.sum() * world.size / len(batch)).backward()
+        (losses.sum() * world.size / whole).backward()
         state.optimizer.step(rate)
         answers = logits.detach().mean(1) if logits.ndim == 3 else logits.detach()
         right = (answers.argmax(1) == target).sum()
         total += torch.stack([losses.detach().sum(), right])
-        bar.update(len(batch))
-    loss, accuracy = (world.sum(total) / len(source)).tolist()
+        seen += whole
+        bar.update(whole)
+    loss, accuracy = (world.sum(total) / seen).tolist()
     return {
         "epoch": state.epoch + 1,
         "data/trainloss": loss,

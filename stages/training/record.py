@@ -22,10 +22,10 @@ from pipeline import files
 from pipeline.trouble import Trouble
 from stages.training.augment import apply
 from stages.training.augmentation import draw
-from stages.training.data import Crops
 from stages.training.figures import DOTS, confusion_figure, curves
 from stages.training.recipes import Recipe
 from stages.training.state import Numbers, State
+from stages.training.stream import TrainingSet
 
 STATE_SECONDS = 5.0  # between two times that the whole state is written
 COUNTS = ("epoch", "best", "perfect_epochs", "hurries_from")  # of the state, as they are
@@ -76,7 +76,7 @@ class RunFolder:
         if self._writes:
             print(words)
 
-    def start(self, state: State, train: Crops, recipe: Recipe) -> None:
+    def start(self, state: State, train: TrainingSet, recipe: Recipe) -> None:
         """Load the state of an interrupted run; else show TensorBoard what the network sees.
 
         Raises Trouble where that state is damaged.
@@ -137,9 +137,9 @@ class RunFolder:
         return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
-def _show(board: SummaryWriter, network: nn.Module, train: Crops, recipe: Recipe) -> None:
+def _show(board: SummaryWriter, network: nn.Module, train: TrainingSet, recipe: Recipe) -> None:
     """A batch as the network sees it, and the network's graph."""
-    some = train.pictures[:32]
+    some = train.some(32)
     augmentation = draw(len(some), some.shape[2], recipe, torch.Generator().manual_seed(0))
     seen = apply(some, augmentation, recipe)
     low, high = seen.amin((1, 2, 3), keepdim=True), seen.amax((1, 2, 3), keepdim=True)

@@ -1,44 +1,54 @@
-"""The data set's crops, split by split."""
+"""The data set, split by split: as crops, or as shards to train on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.sample import Sample
 from pipeline.trouble import Trouble
 from stages.partition.given import side_of
+from stages.partition.shards import read_index
 from stages.training.data import Crops, load_crops
+from stages.training.stream import Stream
+
+Counts = Mapping[str, Mapping[str, int]]
+"""Pictures by split, then by label."""
 
 
-def load_sets(
-    samples: Iterable[Sample], cache: Path, fingerprint: str, side: int
-) -> tuple[dict[str, Crops], list[str]]:
-    """The crops of each split that has any, and the labels, sorted by name.
+def labels_to_learn(counts: Counts) -> list[str]:
+    """The labels that have pictures to train on, sorted by name.
 
-    The samples' fact `split` says which. `cache` is a folder for arrays of decoded crops, named by
-    `fingerprint`, that of the data set. Raises Trouble for fewer than two labels, and for a label
-    that has no pictures to train on.
+    Raises Trouble for fewer than two, and for a label that has pictures elsewhere alone.
     """
-    by_split: dict[str, list[Sample]] = {}
-    for sample in samples:
-        by_split.setdefault(side_of(sample.facts), []).append(sample)
-    labels = sorted({sample.label for sample in by_split.get("train", [])})
+    labels = sorted(counts.get("train", ()))
     if len(labels) < 2:
         raise Trouble(
             f"the data set holds {len(labels)} label(s) to train on, two are "
             "needed: add pictures of another, and see `make status` for what was dropped"
         )
-    for sample in by_split.get("val", []) + by_split.get("test", []):
-        if sample.label not in labels:
-            raise Trouble(f"{sample.key}: label {sample.label!r} has no pictures to train on")
-    sets = {
+    for split, by_label in counts.items():
+        if strange := sorted(by_label.keys() - set(labels)):
+            raise Trouble(f"label {strange[0]!r} has pictures in {split}, but none to train on")
+    return labels
+
+
+def load_sets(
+    samples: Iterable[Sample], labels: Sequence[str], cache: Path, fingerprint: str, side: int
+) -> dict[str, Crops]:
+    """The crops of each split that has any; the samples' fact `split` says which.
+
+    `cache` is a folder for arrays of decoded crops, named by `fingerprint`, that of the data set.
+    """
+    by_split: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_split.setdefault(side_of(sample.facts), []).append(sample)
+    return {
         split: load_crops(members, labels, side, cache / f"{split}-{side}px-{fingerprint}.npy")
         for split, members in by_split.items()
     }
-    return sets, labels
 
 
-def counts(crops: Crops, labels: list[str]) -> dict[str, int]:
-    """Pictures by label."""
-    return {label: int((crops.classes == place).sum()) for place, label in enumerate(labels)}
+def stream_of(dataset: Path, counts: Sequence[int], side: int, window: int) -> Stream:
+    """The shards of train in a data set's folder; `counts` are its pictures by class."""
+    return Stream(dataset, read_index(dataset).of("train"), counts, side, window)

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from stages.training.data import Crops
 from stages.training.optimizer import Optimizer
 from stages.training.recipes import Recipe
+from stages.training.stream import TrainingSet
 
 Numbers = dict[str, Any]
 """What is known of an epoch: its number, losses and accuracies, learning rate and seconds."""
@@ -42,7 +42,7 @@ class Record(Protocol):
         """Whether the user wants the run to end after this epoch."""
         ...
 
-    def start(self, state: State, train: Crops, recipe: Recipe) -> None:
+    def start(self, state: State, train: TrainingSet, recipe: Recipe) -> None:
         """Bring the state to where an interrupted run was, if there is one to go on from."""
         ...
 
@@ -57,7 +57,7 @@ class NoRecord:
     shows_progress = False
     stop_requested = False
 
-    def start(self, state: State, train: Crops, recipe: Recipe) -> None: ...
+    def start(self, state: State, train: TrainingSet, recipe: Recipe) -> None: ...
 
     def epoch(self, state: State, numbers: Numbers, better: bool) -> None: ...
 
