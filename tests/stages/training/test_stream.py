@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -183,3 +184,12 @@ def test_what_cannot_be_streamed_is_said_in_one_sentence(
     put(tmp_path / "raw", {"none": 120, "smile": 120})
     assert train(tmp_path, *QUICK, *words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_memory_holds_two_windows_and_not_the_set(stream: Stream) -> None:
+    large = Stream(stream.folder, stream.shards, [115, 115], 128, window=35)
+    tracemalloc.start()
+    epoch(large, Recipe(**{**PLAIN.__dict__, "resize": 48, "input_size": 48}))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 0.5 * len(stream) * 128 * 128 * 3
