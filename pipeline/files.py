@@ -107,6 +107,17 @@ def replacing(path: Place) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def local(path: Place) -> Iterator[Path]:
+    """A file on this machine: the file itself, or a temporary copy of one in a store."""
+    if isinstance(path, Path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path.download(Path(folder, path.name))
+        yield Path(folder, path.name)
+
+
 def link(source: Place, path: Place) -> None:
     """Give a file inside the processed folder a second name, or copy it where links are refused.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.sample import Sample
+from pipeline.store import Place
 from pipeline.trouble import Trouble
 from stages.partition.given import side_of
 from stages.partition.shards import read_index
@@ -49,6 +50,6 @@ def load_sets(
     }
 
 
-def stream_of(dataset: Path, counts: Sequence[int], side: int, window: int) -> Stream:
+def stream_of(dataset: Place, counts: Sequence[int], side: int, window: int) -> Stream:
     """The shards of train in a data set's folder; `counts` are its pictures by class."""
     return Stream(dataset, read_index(dataset).of("train"), counts, side, window)

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline import files
 from pipeline.pictures import decode
+from pipeline.store import Place
 from pipeline.trouble import Trouble, Usage
 from stages.face.crop import square
 from stages.partition.shards import Shard
@@ -31,7 +32,7 @@ class Stream:
     pixels, batches are drawn.
     """
 
-    folder: Path
+    folder: Place
     shards: Sequence[Shard]
     counts: Sequence[int]
     side: int
@@ -68,10 +69,14 @@ class Stream:
         return torch.from_numpy(values).permute(0, 3, 1, 2), classes
 
 
-def _pictures(path: Path, start: int, end: int) -> Iterator[tuple[bytes, int]]:
+def _pictures(path: Place, start: int, end: int) -> Iterator[tuple[bytes, int]]:
     """JPEGs and classes at some places of a shard; its members are .jpg, .cls, .json in turn."""
     try:
-        with open(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with (
+            files.local(path) as copy,
+            open(copy, "rb") as file,
+            tarfile.open(fileobj=file, mode="r:") as tar,
+        ):
             members = iter(tar)
             place = -1
             for place, (jpeg, target, _) in enumerate(zip(members, members, members, strict=False)):
