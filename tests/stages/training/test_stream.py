@@ -164,7 +164,7 @@ def test_two_processes_train_together(tmp_path: Path) -> None:
     done = subprocess.run(
         [*command, "--nproc-per-node", "2", "-m", "pipeline", "train",
          *flags(tmp_path), *QUICK, *STREAMED],
-        capture_output=True, text=True, timeout=100, env=ALONE, check=False,
+        capture_output=True, text=True, timeout=300, env=ALONE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert metrics_in(run_of(tmp_path))[-1]["data/valacc"] > 0.9
