@@ -11,7 +11,6 @@ from typing import Any, Generic, TypeVar
 from pipeline.ledger import Entry, Ledger
 from pipeline.step import Step
 from pipeline.store import Place
-from stages.partition.given import side_of
 
 SAMPLE = 24  # pictures shown of a reason or a label
 PAIRS = 40  # pairs and groups shown
@@ -108,11 +107,11 @@ class Record:
         first = next(iter(self._input))
         for label, count in Counter(row.label for row in self._ledger.entries(first)).items():
             table[label]["raw"] = count
-        for (label, _), count in self._ledger.labels(self._crops).items():
+        for label, count in self._ledger.labels(self._crops).get("", {}).items():
             table[label]["crops"] = count
-        sides = Counter((row.label, side_of(facts)) for row, facts in self.crops())
-        for (label, side), count in sides.items():
-            table[label][side] = count
+        for side, by_label in self._ledger.labels("split").items():
+            for label, count in by_label.items():
+                table[label][side] = count
         return {label: table[label] for label in sorted(table) if label}
 
     def dropped(self) -> dict[str, list[Dropped]]:
