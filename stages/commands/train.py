@@ -163,7 +163,8 @@ class Train:
         from stages.training.repeat import Repeats, repeat, report
 
         device = device_of(self.device)
-        print(f"train: {self.settings.model}, recipe {self.recipe}, on {device_name(device)}")
+        where = device_name(device, self.settings.bfloat16)
+        print(f"train: {self.settings.model}, recipe {self.recipe}, on {where}")
         labels, _ = self._labels(context)
         sets = self._crops(context, labels)
         seeds = range(self.seed, self.seed + self.seeds)
@@ -182,8 +183,9 @@ class Train:
 
         run, plan, device = self._run(context), self.plan(context), device_of(self.device)
         tell = print if world.writes else _silent
-        where = device_name(device) + (f", {world.size} processes" if world.size > 1 else "")
-        tell(f"train: {self.settings.model}, recipe {self.recipe}, on {where}")
+        where = device_name(device, self.settings.bfloat16)
+        processes = f", {world.size} processes" if world.size > 1 else ""
+        tell(f"train: {self.settings.model}, recipe {self.recipe}, on {where}{processes}")
         with world.first_alone():  # it makes cache and folder, the others find them
             labels, counts = self._labels(context)
             if "val" not in counts:
@@ -209,7 +211,7 @@ class Train:
             if record.stop_requested and state.epoch < end_of(state, recipe):
                 tell(f"train: stopped after epoch {state.epoch}; --resume goes on from there")
                 return 1
-            done = {"plan": plan, "best": state.best, "counts": counts}
+            done = {"plan": plan, "best": state.best, "counts": counts, "device": where}
             if world.writes:
                 record.finish(state)
                 record.show_confusion(_judge(run.building, sets, labels, device), labels)

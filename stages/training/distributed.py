@@ -95,6 +95,8 @@ class SharedBatchNorm(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
+        if input.dtype == torch.bfloat16:  # its sums would be rounded too much
+            input = input.float()
         count = torch.full((1,), input.numel() / input.shape[1], dtype=input.dtype)
         parts = torch.cat([input.sum((0, 2, 3)), count])
         total = SumOverProcesses.apply(parts)

@@ -111,7 +111,8 @@ def _first_state(recipe: Recipe, seed: int, labels: int, device: torch.device) -
     _keep_pages()
     torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
     network = build(recipe, labels).to(device)
-    if device.type == "cuda":  # GPU convolutions are faster with a pixel's channels side by side
+    # In bfloat16, convolutions are faster with a pixel's channels side by side.
+    if device.type == "cuda" or recipe.bfloat16:
         network = network.to(memory_format=torch.channels_last)
     _try_out(network, recipe, device)
     return State(network, Optimizer(recipe, network), torch.Generator().manual_seed(seed))
@@ -137,7 +138,7 @@ def _epoch(model: nn.Module, state: State, prefetch: Batches, bar: tqdm[Any]) ->
     steps, batches = prefetch.epoch()
     for step, (pictures, target, whole) in enumerate(batches):
         rate = learning_rate(recipe, state.epoch, _progress_of(state, step / steps))
-        with autocast(source.device):
+        with autocast(source.device, recipe.bfloat16):
             logits = model(pictures).float()
         losses = _losses(logits, target, source, recipe)
         state.optimizer.zero_grad()

@@ -24,7 +24,7 @@ from stages.face.crop import square
 from stages.model import networks, portable
 from stages.model.description import Description, from_json, read_description
 from stages.training.models import build
-from stages.training.recipes import Recipe
+from stages.training.recipes import RECIPES, Recipe
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,7 @@ def test_wrong_usage(
             Recipe(model="mobilenet_v3_small", input_size=64, resize=70, normalization="imagenet"),
             80,
         ),
+        (RECIPES["best"], 64),
         (Recipe(model="alexnet", input_size=64, resize=72, head_hidden=8), 48),
     ],
     ids=lambda value: value.model if isinstance(value, Recipe) else "",

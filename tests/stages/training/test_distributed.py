@@ -188,6 +188,18 @@ def test_the_loop_shares_batches_without_changing_their_result(fitted: Path, nam
     assert apart(one, two, Recipe(**RECIPES[name]), SEED) < ROUNDING
 
 
+def test_shared_batch_norm_measures_bfloat16_in_single_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda value: None)  # the only process
+    given = (torch.randn(64, 2, 24, 24) + 3).bfloat16()
+    plain, shared = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
+    seen = share_batch_norm(shared)(given)
+    assert torch.allclose(seen.float(), plain(given.float()), atol=1e-4)
+    assert shared.running_mean is not None and plain.running_mean is not None
+    assert torch.allclose(shared.running_mean, plain.running_mean, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", FAULTY)
 def test_a_fault_in_sharing_is_far_over_what_rounding_does(fitted: Path, name: str) -> None:
     one, two = fitted / f"{name}-1.safetensors", fitted / f"{name}-2.safetensors"

@@ -21,6 +21,7 @@ from stages.training.loop import HASTE, LEARNT, SETTLED, end_of, fit
 from stages.training.models import simpleconv3
 from stages.training.optimizer import WARM, learning_rate
 from stages.training.recipes import RECIPES, Recipe
+from stages.training.state import State
 from stages.training.validation import logits_of
 
 CPU = torch.device("cpu")
@@ -147,6 +148,39 @@ def test_a_seed_names_the_weights_to_the_bit(name: str) -> None:
     one, repeated, other = trained(3), trained(3), trained(4)
     assert not set(changed(one, repeated))
     assert {name for name in one if name.endswith("weight")} <= set(changed(one, other))
+
+
+def on_a_processor(able: bool, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> State:
+    """Training as on a processor that has, or has no, instructions for bfloat16."""
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": able})
+    return fit(recipe, 3, crops((20, 20)), None, TWO, CPU)
+
+
+def test_bfloat16_is_for_processors_that_have_it_and_gives_the_same_bits_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = Recipe(model="resnet9", epochs=1, batch=20, bfloat16=True, input_size=32)
+    one, repeated = (on_a_processor(True, recipe, monkeypatch).network for _ in range(2))
+    assert not set(changed(weights_of(one), weights_of(repeated)))
+    without = on_a_processor(False, recipe, monkeypatch).network
+    plain = on_a_processor(True, replace(recipe, bfloat16=False), monkeypatch).network
+    assert farthest(without, plain) < 1e-3 < farthest(one, plain)
+    assert {value.dtype for value in one.parameters()} == {torch.float32}
+
+
+def test_gradients_lie_as_the_weights_do() -> None:
+    """Fused optimizers go through both by address."""
+    recipe = Recipe(model="resnet9", epochs=1, batch=16, bfloat16=True, input_size=32)
+    network = fit(recipe, 0, crops((8, 8)), None, TWO, CPU).network
+    for parameter in network.parameters():
+        assert parameter.grad is not None and parameter.grad.stride() == parameter.stride()
+
+
+def test_large_trains_in_small_on_a_cpu() -> None:
+    recipe = replace(RECIPES["large"], epochs=2, batch=4, input_size=32, resize=32)
+    record = Kept()
+    state = fit(recipe, 0, crops((5, 5)), crops((2, 2), 1), TWO, CPU, record)
+    assert state.epoch == 2 and all(math.isfinite(row["data/valloss"]) for row in record.numbers)
 
 
 def test_validation_changes_nothing_that_is_trained() -> None:

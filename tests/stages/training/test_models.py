@@ -17,7 +17,7 @@ from torchvision import models as torchvision_models
 from pipeline.trouble import Trouble, Usage
 from stages.training.heads import head_of
 from stages.training.loop import fit
-from stages.training.models import build, committee, resnet9, simpleconv3
+from stages.training.models import build, committee, resnet9, resnet11, resnet17, simpleconv3
 from stages.training.recipes import RECIPES, Recipe
 
 CPU = torch.device("cpu")
@@ -74,9 +74,25 @@ def test_a_committee_answers_with_the_mean_of_its_members_shares() -> None:
     assert not torch.equal(first[0], first[1])
 
 
-@pytest.mark.parametrize("side", [32, 64])
-def test_resnet9_takes_pictures_of_several_sizes(side: int) -> None:
-    assert resnet9(7).eval()(torch.rand(2, 3, side, side)).shape == (2, 7)
+@pytest.mark.parametrize("side", [32, 47, 64])
+@pytest.mark.parametrize("network", [resnet9, resnet11, resnet17])
+def test_residual_networks_take_pictures_of_several_sizes(
+    network: Callable[[int], nn.Module], side: int
+) -> None:
+    with torch.device("meta"):  # shapes without the work
+        assert network(7).eval()(torch.empty(2, 3, side, side)).shape == (2, 7)
+
+
+def test_resnet11_has_a_residual_block_in_each_of_three_stages() -> None:
+    def convolution(before: int, after: int) -> int:
+        return 9 * before * after + 2 * after  # with batch norm
+
+    stages = sum(
+        convolution(before, after) + 2 * convolution(after, after)
+        for before, after in ((32, 64), (64, 128), (128, 256))
+    )
+    total = sum(parameter.numel() for parameter in resnet11(7).parameters())
+    assert total == convolution(3, 32) + stages + (256 + 1) * 7 == 1_940_775
 
 
 @pytest.mark.parametrize("hidden", [0, 16])

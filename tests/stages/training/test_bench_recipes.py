@@ -1,0 +1,65 @@
+"""The comparison of recipes on a folder of one's own: figures, a recommendation, nothing twice."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import pytest
+from small_sets import FOUR, put
+
+from stages.training.recipes import RECIPES
+
+BENCH = Path(__file__).parent.parent.parent.parent / "bench"
+SMALL = replace(RECIPES["default"], epochs=3, batch=8, flip_test=False)
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCH)
+    return importlib.import_module("recipes")
+
+
+def test_recipes_are_compared_on_a_folder_and_what_is_done_is_kept(
+    bench: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    put(tmp_path / "bars", dict.fromkeys(FOUR[:2], 15))
+    monkeypatch.setattr(bench, "RECIPES", {"one": SMALL, "two": replace(SMALL, epochs=4)})
+    curves = tmp_path / "curves.png"
+    words = ["recipes.py", str(tmp_path / "bars"), "--recipes", "one", "two", "--folds", "3"]
+    words += ["--device", "cpu", "--work", str(tmp_path / "work"), "--curves", str(curves)]
+    words += ["--workers", "0"]
+    monkeypatch.setattr("sys.argv", words)
+    bench.main()
+    first = capsys.readouterr().out.splitlines()
+    rows = [line.split(" | ") for line in first[-3:-1]]
+    assert [row[:2] for row in rows] == [["| bars", "`one`"], ["| bars", "`two`"]]
+    assert first[-1].startswith("bars: take --recipe ")
+    drawn = cv2.imread(str(curves))
+    assert drawn is not None and drawn.std() > 5
+    monkeypatch.setattr(bench, "fit", None)  # nothing is trained again
+    bench.main()
+    assert capsys.readouterr().out.splitlines()[-3:] == first[-3:]
+
+
+def row(bench: ModuleType, recipe: str, right: int, seconds: float, of: int = 400) -> object:
+    answers = {place: float(place < right) for place in range(of)}
+    return bench.Row(recipe, answers, 0.9, 0.02, seconds, seconds, 1000.0)
+
+
+def test_the_fastest_recipe_is_taken_that_no_other_surely_beats(bench: ModuleType) -> None:
+    fast, slow = row(bench, "default", 360, 10), row(bench, "best", 362, 100)
+    assert bench.recommendation("mine", [fast, slow]) == (
+        "mine: take --recipe default; best is not surely better (+0.5% ± 0.7%) and takes 10.0 "
+        "times as long"
+    )
+    better = row(bench, "best", 380, 100)
+    assert bench.recommendation("mine", [fast, better]) == (
+        "mine: take --recipe best: +5.0% or more over the others"
+    )
