@@ -13,38 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from pipeline.difference import KEPT, KEPT_AND_DECIDED, TABLES, Difference, difference
 from pipeline.files import digest, digest_all
+from pipeline.ledger_file import connect, trouble
 from pipeline.sample import Outcome, Sample
 from pipeline.store import Place
-from pipeline.trouble import Trouble
 
-VERSION = 2
-PAGE = 16384  # bytes; of a row over a quarter of a page the rest would take a page of its own
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS outcome (
-    stage TEXT, key TEXT, label TEXT NOT NULL, verdict TEXT NOT NULL, fingerprint TEXT NOT NULL,
-    source TEXT NOT NULL, reason TEXT NOT NULL, facts TEXT NOT NULL, output TEXT NOT NULL,
-    digest TEXT NOT NULL, stamp TEXT NOT NULL, detail TEXT NOT NULL,
-    PRIMARY KEY (stage, key)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS made_with (stage TEXT PRIMARY KEY, settings TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS remembered (
-    memory TEXT, key TEXT, within TEXT NOT NULL, PRIMARY KEY (memory, key)
-) WITHOUT ROWID;
-"""
-SEEN = """
-PRAGMA temp_store = MEMORY;
-CREATE TABLE temp.seen (key TEXT PRIMARY KEY, stamp TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE temp.decided (content TEXT PRIMARY KEY, mark TEXT NOT NULL) WITHOUT ROWID;
-"""
-SEEN_FILES = "SELECT key, stamp FROM temp.seen"
-KEPT = "SELECT key, stamp FROM outcome WHERE stage = :input AND verdict = 'kept'"
-KEPT_AND_DECIDED = """
-SELECT key, stamp || COALESCE(mark, '') AS stamp FROM outcome
-LEFT JOIN temp.decided ON content = json_extract(facts, '$.content')
-    AND json_extract(facts, '$.by_hand') IS NULL -- later stages see the fact itself
-WHERE stage = :input AND verdict = 'kept'
-"""
 NOTHING: Mapping[str, str] = MappingProxyType({})
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -70,16 +44,6 @@ class Entry(NamedTuple):
     facts: str  # JSON
 
 
-class Difference(NamedTuple):
-    """Difference between a stage's rows and its input."""
-
-    # Stamp of the input by key, in order of key: pictures that are new, changed, in error, or
-    # made with other settings.
-    todo: dict[str, str]
-    to_remake: set[str]  # keys in `todo` that were done with other settings
-    gone: set[str]  # keys that are done, but are no longer in the input
-
-
 class Ledger:
     """The rows of one processed folder. Use as a context manager."""
 
@@ -90,20 +54,7 @@ class Ledger:
         """
         self._path = path
         self._kept = KEPT
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path or ":memory:")
-        try:
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version > VERSION:
-                raise Trouble(f"{path} is from a newer version of this program: update it")
-            self._connection.execute(f"PRAGMA page_size={PAGE}")  # of a new file
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            if version < VERSION:
-                self._connection.executescript(f"{SCHEMA} PRAGMA user_version={VERSION};")
-            self._connection.executescript(SEEN)
-        except sqlite3.DatabaseError as error:
-            raise self._trouble(error) from error
+        self._connection = connect(path, TABLES)
 
     def __enter__(self) -> Ledger:
         return self
@@ -111,18 +62,7 @@ class Ledger:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._connection.close()
         if isinstance(error, sqlite3.DatabaseError):
-            raise self._trouble(error) from error
-
-    def _trouble(self, error: sqlite3.DatabaseError) -> Trouble:
-        if isinstance(error, sqlite3.OperationalError):
-            return Trouble(
-                f"{self._path} cannot be used now ({error}): see to that, then run the same "
-                "command again; it goes on from here"
-            )
-        return Trouble(
-            f"{self._path} is damaged ({error}): move it away and run the same command again; "
-            "everything is made anew from the raw folder"
-        )
+            raise trouble(self._path, error) from error
 
     def see(self, stamps: Iterable[tuple[str, str]]) -> None:
         """Remember the keys and stamps of the raw files until the ledger is closed."""
@@ -142,31 +82,7 @@ class Ledger:
 
         The input is another stage's kept rows (None: the raw files that `see` was given).
         """
-        names = {"stage": stage, "fingerprint": fingerprint, "input": source}
-        wanted_rows = SEEN_FILES if source is None else self._kept
-        todo: dict[str, str] = {}
-        to_remake: set[str] = set()
-        for key, wanted, only_settings in self._connection.execute(
-            f"""
-            SELECT wanted.key, wanted.stamp, done.source = wanted.stamp AND done.verdict != 'error'
-            FROM ({wanted_rows}) wanted
-            LEFT JOIN outcome done ON done.stage = :stage AND done.key = wanted.key
-            WHERE done.key IS NULL OR done.source != wanted.stamp OR done.verdict = 'error'
-                OR done.fingerprint != :fingerprint
-            ORDER BY wanted.key
-            """,
-            names,
-        ):
-            todo[key] = wanted
-            if only_settings:
-                to_remake.add(key)
-        still = (
-            SEEN_FILES + " WHERE key = done.key" if source is None else KEPT + " AND key = done.key"
-        )
-        gone = self._connection.execute(
-            f"SELECT key FROM outcome done WHERE stage = :stage AND NOT EXISTS ({still})", names
-        )
-        return Difference(todo, to_remake, {key for (key,) in gone})
+        return difference(self._connection, stage, fingerprint, source, self._kept)
 
     def keys(self, stage: str) -> set[str]:
         """Keys of all rows of a stage."""
