@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections import deque
@@ -16,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self
+from urllib.parse import urlsplit
 
 from pipeline.executors import Lost, R, T, in_order
 from pipeline.executors.processes import Processes
@@ -28,6 +30,7 @@ AHEAD = 2  # chunks for each CPU: one that is worked on, one that waits
 CHUNK_SECONDS = 0.5  # how long a chunk should take
 LONGEST_CHUNK = 256  # items
 LOOK_SECONDS = 5.0  # between two looks at how many CPUs the cluster has
+ANSWER_SECONDS = 5.0  # in which a cluster must answer
 STORE = 100_000_000  # bytes of shared memory for results, in a Ray that is started here
 ENVIRONMENT = {  # Ray reads it when it is imported
     "RAY_USAGE_STATS_ENABLED": "0",  # it reports to nobody
@@ -137,6 +140,7 @@ class Ray:
 
         if ray.is_initialized():
             return
+        _require_answer(self._address)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         at_end = signal.getsignal(signal.SIGTERM)
         try:
@@ -159,6 +163,16 @@ class Ray:
             raise Trouble(f"cannot reach Ray at {self._address}: {error}") from error
         signal.signal(signal.SIGTERM, at_end)  # Ray set one of its own
         self._connection.callback(ray.shutdown)
+
+
+def _require_answer(address: str | None) -> None:
+    """Raise Trouble where nobody listens at HOST:PORT; Ray itself would try for minutes."""
+    place = urlsplit(f"//{(address or '').removeprefix('ray://')}")
+    try:
+        if place.hostname and place.port:
+            socket.create_connection((place.hostname, place.port), ANSWER_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise Trouble(f"cannot reach Ray at {address}: {error}") from error
 
 
 class _Window:
