@@ -73,7 +73,8 @@ def _run(name: str, settings: Settings) -> int:
         elif first:
             workbench.read()
         path = workbench.ledger
-        ledger = stack.enter_context(Ledger(path if writes or path.exists() else None))
+        there = first and (writes or path.exists())  # the other processes may be elsewhere
+        ledger = stack.enter_context(Ledger(path if there else None))
         executor = stack.enter_context(_executor(common))
         runner = Runner(
             *(common.raw, common.processed, ledger, executor),

@@ -30,11 +30,12 @@ AHEAD = 2  # chunks for each CPU: one that is worked on, one that waits
 CHUNK_SECONDS = 0.5  # how long a chunk should take
 LONGEST_CHUNK = 256  # items
 LOOK_SECONDS = 5.0  # between two looks at how many CPUs the cluster has
-ANSWER_SECONDS = 5.0  # in which a cluster must answer
+ANSWER_SECONDS = 5.0  # in which a cluster's port must answer
 STORE = 100_000_000  # bytes of shared memory for results, in a Ray that is started here
 ENVIRONMENT = {  # Ray reads it when it is imported
     "RAY_USAGE_STATS_ENABLED": "0",  # it reports to nobody
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # and does not print its nodes' logs into our progress
+    "RAY_worker_niceness": "0",  # its workers have the same priority as this program
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # it hides no GPU, and does not warn that it did
 }
 
@@ -80,9 +81,10 @@ class Ray:
         self._connection = ExitStack()
 
     def __enter__(self) -> Self:
-        """Raises Usage where Ray is not installed."""
+        """Raises Usage where Ray is not installed, Trouble where nobody listens at the address."""
         if find_spec("ray") is None:
             raise Usage("--executor ray needs Ray: pip install 'lip-expression[ray]'")
+        _require_answer(self._address)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,7 +106,7 @@ class Ray:
         items = iter(items)
         retries: deque[Chunk[T]] = deque()
         pending: dict[ObjectRef, Chunk[T]] = {}
-        size, window = 1, _Window()
+        size, window = 1, _Window(self)
         while True:
             while len(pending) < window.size():
                 chunk = retries.popleft() if retries else Chunk(list(islice(items, size)))
@@ -140,7 +142,6 @@ class Ray:
 
         if ray.is_initialized():
             return
-        _require_answer(self._address)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         at_end = signal.getsignal(signal.SIGTERM)
         try:
@@ -164,6 +165,12 @@ class Ray:
         signal.signal(signal.SIGTERM, at_end)  # Ray set one of its own
         self._connection.callback(ray.shutdown)
 
+    def count(self, resource: str) -> int:
+        """How many of a resource (CPU, GPU) the connected cluster has now."""
+        from ray import cluster_resources
+
+        return int(cluster_resources().get(resource, 0))
+
 
 def _require_answer(address: str | None) -> None:
     """Raise Trouble where nobody listens at HOST:PORT; Ray itself would try for minutes."""
@@ -178,15 +185,14 @@ def _require_answer(address: str | None) -> None:
 class _Window:
     """How many chunks may be under way: as many as the cluster's CPUs take, whatever joins it."""
 
-    def __init__(self) -> None:
+    def __init__(self, executor: Ray) -> None:
+        self._executor = executor
         self._size = 0
         self._due = 0.0
 
     def size(self) -> int:
         if time.monotonic() >= self._due:
-            from ray import cluster_resources
-
-            self._size = AHEAD * max(1, int(cluster_resources().get("CPU", 0)))
+            self._size = AHEAD * max(1, self._executor.count("CPU"))
             self._due = time.monotonic() + LOOK_SECONDS
         return self._size
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pipeline import files
+from pipeline.executors.ray import Ray
 from pipeline.settings import near_misses
 from pipeline.trouble import Trouble, Usage
 from stages.commands.common import region_of
 from stages.commands.region_hint import region_hint
+from stages.commands.train_together import Work, content, train_on_cluster
 from stages.model import card
 from stages.model.description import Description, installed_versions, to_json
 from stages.partition.given import side_of
@@ -92,12 +94,18 @@ class Train:
             from stages.training.distributed import joined
 
             with joined(self.device) as world:  # the first comes when it has done the stages
-                return self._train(context, world)
+                ledger = world.from_first(lambda: content(context.workbench.ledger))
+                if world.writes:
+                    return self._train(context, world)
+                Work(self._train, context.settings, context.steps, ledger)(world)
+                return 0
         run = self._run(context)
         context.workbench.fetch(run.folder)
         if (done := run.finished()) and done["plan"] == self.plan(context):
             print(f"train: up to date. {self._hand_on(context, run, done)}")
             return 0
+        if isinstance(context.executor, Ray):
+            return train_on_cluster(self._train, context, context.executor, self.device)
         from stages.training.distributed import ONE_PROCESS
 
         return self._train(context, ONE_PROCESS)

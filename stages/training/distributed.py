@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,12 @@ class World:
             dist.all_reduce(value)
         return value
 
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What the first process makes, in all of them."""
+        made = [make() if self.writes else None]
+        dist.broadcast_object_list(made)
+        return cast(T, made[0])
+
     @contextmanager
     def first_alone(self) -> Iterator[None]:
         """The first process does this before the others begin."""
@@ -53,6 +62,7 @@ class World:
 
 
 ONE_PROCESS = World()
+LONGEST_WAIT = timedelta(days=2)  # of processes for each other: the stages may come in between
 
 
 @contextmanager
@@ -61,7 +71,7 @@ def joined(device: str) -> Iterator[World]:
     cuda = device in ("auto", "cuda") and torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(days=2))
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=LONGEST_WAIT)
     try:
         dist.barrier()
         yield World(dist.get_rank(), dist.get_world_size())

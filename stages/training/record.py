@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -54,15 +55,18 @@ class RunFolder:
         self._writes = writes
         self._written = 0.0
         self._each_better = False
+        self._in_main_thread = threading.current_thread() is threading.main_thread()
         self.stop_requested = False
         self._board: SummaryWriter | None = None
 
     def __enter__(self) -> RunFolder:
-        self._before = signal.signal(signal.SIGINT, self._request_stop)
+        if self._in_main_thread:  # no other may; Ray Train works in another
+            self._before = signal.signal(signal.SIGINT, self._request_stop)
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        if self._in_main_thread:
+            signal.signal(signal.SIGINT, self._before)
         if self._board:
             self._board.close()
 

@@ -165,6 +165,7 @@ def test_changed_flags_and_a_changed_pyproject_are_announced(
         (["zzzzzz"], "known: normalize, screen, dedupe"),
         (["--workers", "0"], "'--workers' is no stage and no command"),
         (["screen", "--workers", "-1"], "workers must be 0 or more"),
+        (["screen", "--address", "auto"], "give --executor ray too"),
         (["screen", "--raw", "."], "must lie apart"),
         (["screen", "--raw", "nowhere"], "nowhere is not a folder"),
         (["status", "--raw", "nowhere"], "nowhere is not a folder"),

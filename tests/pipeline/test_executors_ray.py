@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from pipeline import __main__
 from pipeline.executors import Lost
 from pipeline.executors.ray import ENVIRONMENT, Ray
 from pipeline.sample import Sample
+from pipeline.trouble import Trouble
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -149,3 +151,22 @@ def test_without_ray_one_sentence_says_how_to_install_it(
     assert capsys.readouterr().err == (
         "--executor ray needs Ray: pip install 'lip-expression[ray]'\n"
     )
+
+
+def test_an_address_where_nobody_listens_is_told_at_once(home: Home) -> None:
+    (home.path / "raw" / "a" / "0.jpg").touch()  # something to do
+    with pytest.raises(Trouble, match=r"cannot reach Ray at 127\.0\.0\.1:1: .*refused"):
+        home.run(executor=Ray("127.0.0.1:1", 2))
+
+
+def test_a_node_that_lacks_a_module_ends_the_command_with_a_sentence(
+    two_nodes: TwoNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_here.py").write_text("def same(number): return number\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    same = importlib.import_module("only_here").same
+    with (
+        Ray(two_nodes.address, 2, TIMEOUT) as executor,
+        pytest.raises(Trouble, match=r"cannot do the work \(.*No module named 'only_here'"),
+    ):
+        list(executor.map(same, range(3)))
