@@ -25,13 +25,15 @@ _SELECT = {chr(code) for code in range(0xFE00, 0xFE10)}  # variation selectors, 
 def label_of(key: str) -> str:
     """First folder of a key, or the second where the first is a split; "" where there is none.
 
+    A tar is no label.
+
     >>> label_of("Validation/smile/1.jpg"), label_of("smile/b/1.jpg"), label_of("1.jpg")
     ('smile', 'smile', '')
     """
     folders = key.split("/")[:-1]
     if folders and split_named(folders[0]):
         folders = folders[1:]
-    return folders[0] if folders else ""
+    return folders[0] if folders and not folders[0].endswith(".tar") else ""
 
 
 def split_of(key: str) -> str:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.store import Address, Place
+from pipeline.store import Place
 
 Image = NDArray[np.uint8]
 """H×W×3 uint8 RGB."""
@@ -34,9 +33,10 @@ class Picture:
 
         Raises ValueError where the bytes are no JPEG, OSError where they cannot be read.
         """
-        if isinstance(self._source, Path | Address):
-            return decode(self._source.read_bytes())
-        return decode(self._source) if isinstance(self._source, bytes) else self._source
+        source = self._source
+        if isinstance(source, np.ndarray):
+            return source
+        return decode(source if isinstance(source, bytes) else source.read_bytes())
 
 
 def decode(data: bytes, space: str = "RGB") -> Image:

@@ -12,7 +12,8 @@ from pipeline.ledger import Ledger
 from pipeline.raw import Found, Listing, copies, find, without_clashes
 from pipeline.sample import Sample
 from pipeline.step import Step
-from pipeline.store import Place, place
+from pipeline.store import Place
+from pipeline.store.workbench import workbench_for
 from pipeline.trouble import Usage
 
 
@@ -93,7 +94,7 @@ class Planner:
             kept = self._ledger.samples(step.input, self._processed, only)
             return (decisions.applied(sample, self._decisions) for sample in kept)
         return (
-            Sample(file.key, file.label, place(file.path), file.facts)
+            Sample(file.key, file.label, file.place, file.facts)
             for file in self._raw_files().values()
             if not file.refusal and (only is None or file.key in only)
         )
@@ -128,7 +129,8 @@ class Planner:
                     f"{self._raw} is not a folder: put your pictures into {self._raw}/<label>/, "
                     "or name another with --raw"
                 )
-            listing = find(self._raw, self._follow_links, closed=self._processed)
+            indexes = workbench_for(self._processed).folder / "cache" / "tars"
+            listing = find(self._raw, self._follow_links, self._processed, indexes)
             require_clear(listing.keys(), self._raw)
             self._listing = listing
             self._found = without_clashes(listing.files)

@@ -5,24 +5,26 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from pipeline import labels, leftovers, sources
+from pipeline import labels, leftovers, sources, tars
 from pipeline.files import identity, output_name, short_digest
 from pipeline.labels import label_of
 from pipeline.ledger import as_json
 from pipeline.sample import Facts
 from pipeline.store import Address, Place, place
+from pipeline.tars import Contents, Member
 
 
 class Found(NamedTuple):
     """A file below the raw folder.
 
     `refusal` is the reason why it must not be opened; `facts` are what sources.csv says of it.
+    `inside` are offset and size in bytes, if it is part of the tar at `path`.
     """
 
     key: str
@@ -30,6 +32,14 @@ class Found(NamedTuple):
     stamp: str
     refusal: str = ""
     facts: Facts = Facts()
+    inside: tuple[int, int] | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where its bytes lie."""
+        if self.inside:  # a member has the methods by which pictures are read
+            return cast(Place, Member(Path(self.path), *self.inside))
+        return place(self.path)
 
     @property
     def label(self) -> str:
@@ -73,11 +83,17 @@ class Listing:
         )
 
 
-def find(root: Place, follow_links: bool = False, closed: Place | None = None) -> Listing:
+def find(
+    root: Place,
+    follow_links: bool = False,
+    closed: Place | None = None,
+    indexes: Path | None = None,
+) -> Listing:
     """All files below `root`. Links are followed inside `root`, and refused when they lead
     outside, in a circle or nowhere.
 
     `follow_links` follows those that lead outside too, but never into the folder `closed`.
+    With `indexes`, a folder to keep lists of their contents, tars are folders.
     """
     if isinstance(root, Address):
         return _find_in_store(root)
@@ -85,7 +101,7 @@ def find(root: Place, follow_links: bool = False, closed: Place | None = None) -
         closed = None
     listing = Listing(root)
     real_root = root.resolve()
-    walk = _Walk(listing, real_root, follow_links, closed.resolve() if closed else None)
+    walk = _Walk(listing, real_root, follow_links, closed.resolve() if closed else None, indexes)
     walk.folder(str(root), "", (str(real_root),))
     listing.label_folders.discard("")
     return listing
@@ -128,6 +144,7 @@ class _Walk:
     root: Path
     follow_links: bool
     closed: Path | None
+    indexes: Path | None
 
     def folder(self, path: str, prefix: str, above: tuple[str, ...]) -> None:
         """List a folder; `above` are the real paths of it and those around it."""
@@ -152,7 +169,21 @@ class _Walk:
             self._folder_in(entry, key, above)
         else:
             with suppress(FileNotFoundError):  # gone since the folder was listed
-                files.append(_found(entry, key, facts))
+                files.extend(self._in_tar(entry, key) or [_found(entry, key, facts)])
+
+    def _in_tar(self, entry: os.DirEntry[str], key: str) -> list[Found]:
+        """The files in a tar; none where it is no tar, or cannot be read."""
+        if self.indexes is None or not entry.name.endswith(".tar") or not entry.is_file():
+            return []
+        try:
+            contents = tars.contents(Path(entry.path), self.indexes)
+        except PermissionError:
+            return [Found(key, entry.path, "closed", "unreadable")]
+        if contents is None:
+            return []
+        files = list(_tarred(entry, key, contents, self.listing.leftovers))
+        self.listing.label_folders.update(file.label for file in files)
+        return files
 
     def _folder_in(self, entry: os.DirEntry[str], key: str, above: tuple[str, ...]) -> None:
         real = os.path.realpath(entry.path)
@@ -202,6 +233,25 @@ def _file(key: str, path: str, stamp: str, facts: Facts) -> Found:
     return Found(key, path, stamp, "" if label_of(key) else "no_label", facts)
 
 
+def _tarred(
+    tar: os.DirEntry[str], key: str, contents: Contents, left: Counter[str]
+) -> Iterator[Found]:
+    """The files in a tar. What programs left behind is counted in `left`."""
+    about = tar.stat()
+    stamp = f"{about.st_size}:{about.st_mtime_ns}"
+    for entry in contents.entries:
+        if left_out := leftovers.leftover_in(entry.name):
+            left[left_out] += 1
+        else:
+            member = tars.key_of(key, entry._replace(name=_printable(entry.name)))
+            facts = tars.facts_of(tar.name, entry)
+            file = _file(member, tar.path, f"{entry.size}:{stamp}:{entry.offset}", facts)
+            file = file._replace(inside=(entry.offset, entry.size))
+            yield file._replace(refusal=entry.refusal) if entry.refusal else file
+    if contents.damage:
+        yield Found(key, tar.path, stamp, contents.damage)
+
+
 def _printable(name: str) -> str:
     """A file name that is no UTF-8 with its odd bytes spelled out, so that it can be recorded;
     backslashes are doubled where they could be taken for such a spelling.
@@ -214,13 +264,18 @@ def _printable(name: str) -> str:
 
 
 def without_clashes(found: Iterable[Found]) -> dict[str, Found]:
-    """Files by key; of two that would get the same output name, the second is refused."""
+    """Files by key; of two that would get the same output name, the second is refused. So is the
+    second of the same key, which a tar may hold, under a key of its own.
+    """
     taken: dict[str, list[str]] = {}
     by_key: dict[str, Found] = {}
     for file in found:
+        while file.key in by_key:
+            file = file._replace(key=f"{file.key} (again)", refusal="name_clash")
         others = taken.setdefault(short_digest(file.key), [])
         clash = any(_same_output(file.key, other) for other in others)
-        by_key[file.key] = file._replace(refusal="name_clash") if clash else file
+        refusal = file.refusal or ("name_clash" if clash else "")
+        by_key[file.key] = file._replace(refusal=refusal)
         others.append(file.key)
     return by_key
 
@@ -233,11 +288,11 @@ def copies(found: Iterable[Found]) -> set[str]:
     """Keys of the files that are copies, as far as `identity` tells, of one that came before.
 
     Only files of the same size are opened. One that cannot be read is no copy. Those in a store
-    are not opened: its etag tells.
+    are not opened: its etag tells. Those in tars are not compared.
     """
     by_size: dict[str, list[Found]] = {}
     for file in found:
-        if not file.refusal:
+        if not file.refusal and not file.inside:
             by_size.setdefault(_size(file), []).append(file)
     copied: set[str] = set()
     for alike in by_size.values():
