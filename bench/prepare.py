@@ -39,7 +39,10 @@ PARTS = {  # functions that share nothing, by file and name
     ],
     "Haar": [("haar_search.py", "_search")],
     "BlazeFace": [("blazeface.py", "__call__")],
-    "landmarks": [("landmarks.py", "find_landmarks")],
+    "FaceMesh": [("mesh.py", "find_mesh")],
+    "dlib": [("landmarks.py", "upright_landmarks"), ("landmarks.py", "find_landmarks")],
+    "reducing": [("closeup.py", "__init__")],
+    "recognition": [("hashes.py", "recognition")],
     "encode": [("pictures.py", "encode")],
     "write": [("files.py", "write"), ("files.py", "link"), ("~", "<built-in method posix.sync>")],
     "ledger": [

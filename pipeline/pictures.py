@@ -55,6 +55,22 @@ def decode(data: bytes, space: str = "RGB") -> Image:
         return cast(Image, simplejpeg.decode_jpeg(data, space, strict=False))
 
 
+def halved(image: Image, times: int) -> Image:
+    """A picture, grey or RGB, halved by area; 2 ** times pixels along a side become one.
+
+    Rows below and columns on the right that do not fill a pixel are left out. Halving takes a
+    twelfth of the time that OpenCV takes to reduce by area to any size.
+    """
+    import cv2
+
+    height, width = (side >> times << times for side in image.shape[:2])
+    image = image[:height, :width]
+    for _ in range(times):
+        size = (image.shape[1] // 2, image.shape[0] // 2)
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return image
+
+
 def encode(image: Image, quality: int = QUALITY) -> bytes:
     """H×W×3 uint8 RGB to the bytes of a JPEG with full chroma (4:4:4); the same every time.
 

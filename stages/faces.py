@@ -82,13 +82,14 @@ class Faces:
         """Faces by Haar and BlazeFace. Haar's small windows take longer than BlazeFace does:
         where the largest face is enough, they are searched only if nothing else was found.
         """
-        look, largest_only = SecondLook(image), not (everyone or self.exact)
+        look, search = SecondLook(image), self._search
+        largest_only = not (everyone or self.exact)
         known = look.confirmed(
-            self._search.large(grey) if largest_only else self.find(grey, everyone), everyone
+            search.large(grey) if largest_only else search(grey, everyone), everyone
         )
         faces = known + look.added(known, everyone)
         if largest_only and not faces:
-            faces = look.confirmed(self.find(grey))
+            faces = look.confirmed(search(grey))
         return sorted(faces, key=lambda face: (-face.box[2] * face.box[3], face.box))
 
     def find(self, grey: Grey, everyone: bool = False) -> list[list[int]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Normalize:
     """Make every readable picture an upright three-channel JPEG; drop what is broken."""
 
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     max_megapixels: float = 100.0
     """Larger pictures are dropped before they are decoded."""
     max_megabytes: float = 512.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,17 @@ SMALLEST_HIT = 0.6  # hits below this share of a face's side are never grouped w
 
 @dataclass(frozen=True)
 class HaarSearch:
-    """How a picture is searched; the fields are those of the stage `faces`."""
+    """The search of one picture, which looks for no window twice; the fields are settings of the
+    stage `faces`.
+    """
 
     scale_factor: float
     min_neighbors: int
     min_size: int
     max_side: int
     exact: bool
+    _hits: dict[tuple[int, ...], list[list[int]]] = field(default_factory=dict)
+    """By height and width of the picture, full or reduced, and the smallest and largest window."""
 
     def __call__(self, grey: Grey, everyone: bool = False) -> list[list[int]]:
         """Face boxes (left, top, width, height) of an H×W uint8 picture, largest first.
@@ -66,7 +70,10 @@ class HaarSearch:
             known = boxes and not everyone and _is_settled(boxes[0], most, short)
             if most < smallest or known:
                 break
-            found = haar.hits(grey, self.scale_factor, max(least, smallest), most)
+            windows = (*grey.shape, max(least, smallest), most)
+            if windows not in self._hits:
+                self._hits[windows] = haar.hits(grey, self.scale_factor, *windows[2:])
+            found = self._hits[windows]
             if found:
                 hits += found
                 boxes = self._grouped(hits, grey.shape)

@@ -14,7 +14,8 @@ from stages.face.closeup import Closeup, Points, Region, moved
 from stages.face.model_files import LANDMARKS, installed
 
 LIPS = slice(48, 68)  # outer lips 48–59, inner lips 60–67
-BOX = 200  # pixels of the box that the model gets, in an upright cut of twice its side
+BOX = 200  # pixels of the box that the model gets
+CUT = 1.5  # side of the upright cut that it lies in, in sides of the box
 
 Landmarks = NDArray[np.int64]
 """68 × 2 points (x, y) in pixels of the picture."""
@@ -42,11 +43,12 @@ def upright_landmarks(
     """
     import dlib
 
-    around = Region(face.x, face.y, 2 * face.side, face.angle)
-    cut, matrix = closeup.upright(around, 2 * BOX), around.matrix(2 * BOX)
+    around, pixels = Region(face.x, face.y, CUT * face.side, face.angle), round(CUT * BOX)
+    cut, matrix = closeup.upright(around, pixels), around.matrix(pixels)
+    margin = (CUT - 1) / 2
     found = []
     for right, down in shifts:
-        left, top = round((0.5 + right) * BOX), round((0.5 + down) * BOX)
+        left, top = round((margin + right) * BOX), round((margin + down) * BOX)
         box = dlib.rectangle(left, top, left + BOX - 1, top + BOX - 1)
         found.append(moved(_points(cut, box), matrix))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ class Mesh:
         """20 × 2 points around the lips."""
         return self.points[LIPS]
 
-    @property
+    @cached_property
     def box(self) -> Region:
         """The square around all points, turned with the eyes' line."""
         across = self.points[LEFT_EYE] - self.points[RIGHT_EYE]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from stages.likeness.pairs import Pair
 
@@ -39,6 +37,11 @@ def leaders(count: int, pairs: Sequence[Pair], is_copy: Callable[[int, int], boo
 
 def components(count: int, pairs: Sequence[Pair]) -> list[int]:
     """A number for each of `count` pictures, the same for all that pairs link in any way."""
+    if not pairs:
+        return list(range(count))  # most sets: loading scipy takes as long as thirty pictures
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     ends = ([pair.better for pair in pairs], [pair.worse for pair in pairs])
     links = coo_array((np.ones(len(pairs), np.int8), ends), shape=(count, count))
     return list(map(int, connected_components(links, directed=False)[1]))

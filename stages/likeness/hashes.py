@@ -11,6 +11,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from pipeline.pictures import halved
 from pipeline.sample import Facts, Image
 
 Hashes = NDArray[np.uint64]
@@ -63,11 +64,15 @@ def unpacked(texts: Iterable[str]) -> Hashes:
 
 
 def _grey_square(image: Image) -> NDArray[np.float32]:
-    """The picture in grey at SQUARE×SQUARE pixels. Halving a large one first is fastest."""
+    """The picture in grey at SQUARE×SQUARE pixels. A large one is first fitted to sides that can be
+    halved to the last pixel, which keeps the mirrored picture's hash the mirrored hash.
+    """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    while min(grey.shape) >= 2 * SQUARE:
-        height, width = grey.shape
-        grey = cv2.resize(grey, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    times = max(1, min(grey.shape) // SQUARE).bit_length() - 1
+    height, width = (side >> times << times for side in grey.shape)
+    if grey.shape != (height, width):
+        grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR)
+    grey = halved(np.asarray(grey, np.uint8), times)
     way = cv2.INTER_AREA if min(grey.shape) >= SQUARE else cv2.INTER_LINEAR
     small: Image = cv2.resize(grey, (SQUARE, SQUARE), interpolation=way)
     return small.astype(np.float32)
