@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_likeness import CHANGES, scene
 
@@ -27,6 +27,7 @@ def test_other_pictures_are_far() -> None:
     assert min(apart) > 60
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000))
 def test_mirrored_hashes_are_those_of_the_mirrored_picture(seed: int) -> None:
     image = scene(seed)
