@@ -11,12 +11,13 @@ import math
 import os
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import files
 from pipeline.ledger import as_json
@@ -25,6 +26,8 @@ from pipeline.sample import Sample
 from pipeline.step import Packed
 from pipeline.store import Place
 from stages.partition.given import side_of
+
+Lots = NDArray[np.uint64]
 
 INDEX = "shards.json"
 SMALLEST = 100  # pictures; with fewer, some of the shards would be empty
@@ -86,8 +89,9 @@ def pack(folder: Place, samples: Iterable[Sample], largest: int) -> None:
     The index never names a shard that is not whole: before shards change, it is written without
     them.
     """
-    labels, wanted = _shared_out(samples, largest)
-    contents = {name: _content(entries) for name, entries in wanted.items()}
+    wanted = _shared_out(samples, largest)
+    labels = sorted({sample.label for members in wanted.values() for sample in members})
+    contents = {name: _content(_entries(members, labels)) for name, members in wanted.items()}
     before = read_index(folder).shards
     right = {
         name: shard
@@ -99,7 +103,9 @@ def pack(folder: Place, samples: Iterable[Sample], largest: int) -> None:
         (folder / name).unlink(missing_ok=True)
     missing = sorted(wanted.keys() - right.keys())
     with ThreadPoolExecutor() as pool:
-        sizes = pool.map(lambda name: _write(folder / name, wanted[name]), missing)
+        sizes = pool.map(
+            lambda name: _write(folder / name, _entries(wanted[name], labels)), missing
+        )
         bar = progress(sizes, desc="shards", unit=" shards", total=len(missing))
         for name, size in zip(missing, bar, strict=True):
             right[name] = Shard(name, len(wanted[name]), size, contents[name])
@@ -107,55 +113,56 @@ def pack(folder: Place, samples: Iterable[Sample], largest: int) -> None:
     _write_index(folder, labels, right)
 
 
-def numbers(keys: Sequence[str], largest: int) -> list[int]:
-    """The number of each key's shard, from 0; at most `largest` keys share one.
+def lots(keys: Iterable[str]) -> Lots:
+    """64 bits of each key's digest."""
+    return np.array([int(files.digest(key.encode())[:16], 16) for key in keys], np.uint64)
 
-    It is the first bits of the key's digest, as many as are needed. So other keys do not change it,
-    until there are so many that every shard is divided in two.
+
+def numbers(drawn: Lots, largest: int) -> Lots:
+    """The number of the shard of each key, from 0, by the keys' lots; at most `largest` share one.
+
+    It is the first bits of the lot, as many as are needed. So other keys do not change it, until
+    there are so many that every shard is divided in two.
     """
-    digests = np.array([int(files.digest(key.encode())[:16], 16) for key in keys], np.uint64)
-    bits = max(0, math.ceil(math.log2(max(1, len(keys)) / largest)))
+    bits = max(0, math.ceil(math.log2(max(1, len(drawn)) / largest)))
     while True:
-        found = digests >> np.uint64(64 - bits) if bits else np.zeros_like(digests)
+        found = drawn >> np.uint64(64 - bits) if bits else np.zeros_like(drawn)
         if np.unique(found, return_counts=True)[1].max(initial=0) <= largest:
-            return [int(number) for number in found]
+            return found
         bits += 1
 
 
-def _shared_out(
-    samples: Iterable[Sample], largest: int
-) -> tuple[list[str], dict[str, list[Entry]]]:
-    """The labels in the order of their classes, and the pictures of each shard by its name.
-
-    In a shard, pictures are in the order of their keys' digests, so labels are mixed.
-    """
+def _shared_out(samples: Iterable[Sample], largest: int) -> dict[str, list[Sample]]:
+    """The pictures of each shard by its name, in the order of their lots: labels are mixed."""
     sides: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
+    for sample in sorted(samples, key=lambda sample: sample.key):
         sides[side_of(sample.facts)].append(sample)
-    labels = sorted({sample.label for members in sides.values() for sample in members})
-    shards: dict[str, list[Entry]] = defaultdict(list)
+    shards: dict[str, list[Sample]] = defaultdict(list)
     for side, members in sides.items():
-        members.sort(key=lambda sample: files.digest(sample.key.encode()))
-        places = numbers([sample.key for sample in members], largest)
-        for sample, number in zip(members, places, strict=True):
-            shards[f"{side}-{number:06}.tar"].append(_entry(sample, labels))
-    return labels, shards
+        drawn = lots(sample.key for sample in members)
+        number = numbers(drawn, largest)
+        for place in np.argsort(drawn, kind="stable"):
+            shards[f"{side}-{number[place]:06}.tar"].append(members[place])
+    return shards
 
 
-def _entry(sample: Sample, labels: Sequence[str]) -> Entry:
-    about = {"key": sample.key, "label": sample.label}
-    if group := sample.facts.get("group"):
-        about["group"] = group
-    stem = f"{sample.label}/{files.output_name(sample.key).removesuffix('.jpg')}"
-    return Entry(stem, sample.digest, labels.index(sample.label), as_json(about), sample.file)
+def _entries(samples: Iterable[Sample], labels: Sequence[str]) -> Iterator[Entry]:
+    """The pictures of a shard; made when they are needed, since a set may have millions."""
+    for sample in samples:
+        about = {"key": sample.key, "label": sample.label}
+        if group := sample.facts.get("group"):
+            about["group"] = group
+        stem = f"{sample.label}/{files.output_name(sample.key).removesuffix('.jpg')}"
+        target = labels.index(sample.label)
+        yield Entry(stem, sample.digest, target, as_json(about), sample.file)
 
 
-def _content(entries: Sequence[Entry]) -> str:
+def _content(entries: Iterable[Entry]) -> str:
     """A digest of what a shard of these pictures holds. No picture is read for it."""
     return files.digest(as_json([LAYOUT, [entry[:-1] for entry in entries]]).encode())
 
 
-def _write(path: Place, entries: Sequence[Entry]) -> int:
+def _write(path: Place, entries: Iterable[Entry]) -> int:
     """Write a shard; returns its size in bytes."""
     with files.replacing(path) as beside:
         with tarfile.open(beside, "w", format=tarfile.PAX_FORMAT) as tar:
