@@ -40,7 +40,7 @@ def state(processed: Path) -> State:
 
 def words(raw: Path, processed: Path, workers: int) -> list[str]:
     where = ["--raw", str(raw), "--processed", str(processed)]
-    return ["split", *where, "--workers", str(workers)]
+    return ["split", *where, "--workers", str(workers), "--format", "both"]
 
 
 def run(raw: Path, processed: Path, workers: int = 0) -> State:
