@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pipeline import files
 from pipeline.sample import Sample
+from pipeline.store import Address
 from pipeline.trouble import Trouble
 from stages.partition import shards
 from stages.training.distributed import World
@@ -193,3 +194,24 @@ def test_memory_holds_two_windows_and_not_the_set(stream: Stream) -> None:
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 0.5 * len(stream) * 128 * 128 * 3
+
+
+def test_shards_in_a_store_are_the_same_and_are_read(stream: Stream) -> None:
+    folder = Address("memory://shards/dataset")
+    samples = [
+        Sample(
+            f"{'ab'[number % 2]}/{number}.jpg",
+            "ab"[number % 2],
+            file,
+            {"split": "train"},
+            str(number),
+        )
+        for number in range(230)
+        if (file := Path(str(stream.folder)).parent / f"{number}.jpg")
+    ]
+    shards.pack(folder, samples, 100)
+    assert shards.packed(folder).whole
+    for shard in stream.shards:
+        assert (folder / shard.name).read_bytes() == (stream.folder / shard.name).read_bytes()
+    there = Stream(folder, stream.shards, stream.counts, SIDE, stream.window)
+    assert torch.equal(torch.cat(epoch(there)), torch.cat(epoch(stream)))
