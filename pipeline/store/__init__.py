@@ -1,26 +1,27 @@
 """Places in an object store, such as s3://bucket/faces: read, written, listed and copied whole.
 
 An `Address` has the methods of pathlib's paths that the pipeline uses, so most code takes a `Place`
-and need not know which of the two it has. `lock.py` keeps a place to one command. `workbench.py`
-has what a command works on locally (the ledger, runs), as copies that `copies.py` fetches and puts.
+and need not know which of the two it has. `connection.py` has credentials, retries and what is said
+of failures. `lock.py` keeps a place to one command. `workbench.py` has what a command works on
+locally (the ledger, runs), as copies that `copies.py` fetches and puts.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import lru_cache
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from pipeline.trouble import Trouble, Usage
+from pipeline.store.connection import StoreTrouble as StoreTrouble
+from pipeline.store.connection import WrongAddress as WrongAddress
+from pipeline.store.connection import bucket_of, connect, requests
+from pipeline.trouble import Usage
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -31,27 +32,6 @@ Version = dict[str, str]
 
 SCHEMES = ("s3", "gs", "az", "memory")
 REQUESTS = 16  # under way at once, for many files
-RETRIES: Mapping[str, Any] = {
-    "max_retries": 8,
-    "retry_timeout": timedelta(seconds=25),  # less than a picture's own time-out
-    "backoff": {
-        "init_backoff": timedelta(milliseconds=200),
-        "max_backoff": timedelta(seconds=5),
-        "base": 2,
-    },
-}
-REFUSED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
-"""S3's codes for credentials that are wrong as such, whatever is asked for."""
-WITHOUT = "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-METADATA_SERVICE = "169.254.169.254"  # where a cloud's machines get credentials; the last resort
-
-
-class StoreTrouble(Trouble):
-    """The store refuses or does not answer, even after retries. It ends the command."""
-
-
-class WrongAddress(StoreTrouble, Usage):
-    """There is no such bucket, or a name in it that can be no path."""
 
 
 class Size(NamedTuple):
@@ -97,7 +77,7 @@ class Address:
 
     def read_bytes(self) -> bytes:
         """Raises FileNotFoundError, and PermissionError where only this file is closed."""
-        with _requests(self, reading=True):
+        with requests(self.url, reading=True):
             return bytes(self._store.get(self._key).bytes())
 
     def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -105,7 +85,7 @@ class Address:
 
     def write_bytes(self, data: bytes | Path) -> str:
         """Write bytes, or a local file of any size; returns the etag."""
-        with _requests(self):
+        with requests(self.url):
             return str(self._store.put(self._key, data)["e_tag"])
 
     def replace_bytes(self, data: bytes, before: Version | None) -> Version | None:
@@ -117,7 +97,7 @@ class Address:
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         mode: Any = "create" if before is None else before
-        with _requests(self):
+        with requests(self.url):
             try:
                 return _version(self._store.put(self._key, data, mode=mode))
             except (AlreadyExistsError, PreconditionError, FileNotFoundError):
@@ -125,26 +105,26 @@ class Address:
 
     def version(self) -> Version:
         """Names what the file holds now, for `replace_bytes`. Raises FileNotFoundError."""
-        with _requests(self):
+        with requests(self.url):
             return _version(self._store.head(self._key))
 
     def download(self, path: Path) -> None:
         """Copy to a local file, a part at a time. Raises FileNotFoundError."""
         import obstore
 
-        with _requests(self), open(path, "wb") as local:
+        with requests(self.url), open(path, "wb") as local:
             reader = obstore.open_reader(self._store, self._key, buffer_size=1 << 25)
             while part := bytes(reader.read(1 << 25)):
                 local.write(part)
 
     def copy_from(self, source: Address) -> None:
         """Become a copy of another file of the same bucket; no bytes come this way."""
-        with _requests(source):
+        with requests(source.url):
             self._store.copy(source._key, self._key)
 
     def head(self) -> Entry | None:
         """What a listing would tell of this file; None where there is none."""
-        with _requests(self):
+        with requests(self.url):
             try:
                 return _entry(self._store.head(self._key), "")
             except FileNotFoundError:
@@ -152,7 +132,7 @@ class Address:
 
     def stat(self) -> Size:
         """Raises FileNotFoundError."""
-        with _requests(self, reading=True):
+        with requests(self.url, reading=True):
             return Size(self._store.head(self._key)["size"])
 
     def exists(self) -> bool:
@@ -161,23 +141,23 @@ class Address:
     is_file = exists
 
     def unlink(self, missing_ok: bool = False) -> None:
-        with _requests(self), suppress(*[FileNotFoundError] * missing_ok):
+        with requests(self.url), suppress(*[FileNotFoundError] * missing_ok):
             self._store.delete(self._key)
 
     def entries(self) -> Iterator[Entry]:
         """All files below this place, in no certain order."""
-        with _requests(self):
+        with requests(self.url):
             for some in self._store.list(self._key or None):
                 yield from (_entry(about, self._key) for about in some)
 
     @property
     def _store(self) -> ObjectStore:
-        return _connection(self.bucket)
+        return connect(self.bucket)
 
     @property
     def bucket(self) -> str:
         """The beginning of the address that names the bucket, such as s3://bucket."""
-        return "/".join(self.url.split("/", 3)[:3])
+        return bucket_of(self.url)
 
     @property
     def _key(self) -> str:
@@ -231,97 +211,3 @@ def _version(about: Mapping[str, Any]) -> Version:
 def _entry(about: Mapping[str, Any], prefix: str) -> Entry:
     name = about["path"][len(prefix) + 1 :] if prefix else about["path"]
     return Entry(name, about["size"], str(about["e_tag"]), about["last_modified"])
-
-
-@lru_cache
-def _connection(bucket: str) -> ObjectStore:
-    """A process's one connection to a bucket. Settings and credentials come from the environment,
-    as every program of that store takes them (AWS_…, GOOGLE_…, AZURE_…).
-    """
-    try:
-        from obstore.store import MemoryStore, from_url
-    except ImportError:
-        raise Usage(
-            f"{bucket} needs the package obstore: .venv/bin/pip install -c constraints.txt obstore"
-        ) from None
-    if bucket.startswith("memory:"):
-        return MemoryStore()
-    options: dict[str, Any] = {"retry_config": RETRIES}
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    if bucket.startswith("s3:") and endpoint.startswith("http://"):
-        options["client_options"] = {"allow_http": True}
-    if bucket.startswith("s3:") and _has_profile():
-        options["credential_provider"] = _from_profile(bucket)
-    try:
-        return from_url(bucket, **options)
-    except Exception as error:  # a value of the environment, or the bucket's name
-        raise Usage(f"{bucket} cannot be opened: {_reason(error)}") from None
-
-
-def _has_profile() -> bool:
-    """Whether S3's credentials are to be found in a profile of ~/.aws."""
-    if "AWS_ACCESS_KEY_ID" in os.environ:
-        return False
-    path = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
-    return "AWS_PROFILE" in os.environ or Path(path).expanduser().is_file()
-
-
-def _from_profile(bucket: str) -> Any:
-    try:
-        from obstore.auth.boto3 import Boto3CredentialProvider
-    except ImportError:
-        raise Usage(
-            f"{bucket}: reading a profile of ~/.aws needs the package boto3; install it, or set "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        ) from None
-    try:
-        return Boto3CredentialProvider()
-    except Exception as error:  # no such profile, or nothing in it
-        raise StoreTrouble(f"{bucket}: {WITHOUT} ({_reason(error)})") from None
-
-
-@contextmanager
-def _requests(address: Address, reading: bool = False) -> Iterator[None]:
-    """Say in one sentence what a store refuses. A missing file is a FileNotFoundError, and for
-    `reading` a file that alone is closed is a PermissionError.
-    """
-    try:
-        yield
-    except Exception as error:
-        missing = isinstance(error, FileNotFoundError)
-        if not missing and not type(error).__module__.startswith("obstore"):
-            raise
-        code = "".join(re.findall(r"<Code>(\w+)</Code>", str(error))[:1])
-        if missing and code != "NoSuchBucket":
-            raise FileNotFoundError(errno.ENOENT, "no such file", str(address)) from None
-        if reading and code == "AccessDenied":
-            raise PermissionError(errno.EACCES, "access is denied", str(address)) from None
-        raise _trouble(address, error, code) from None
-
-
-def _trouble(address: Address, error: Exception, code: str) -> Trouble:
-    """A store's error as a sentence. `code` is S3's word for it, if any."""
-    from obstore import exceptions
-
-    if isinstance(error, exceptions.InvalidPathError):
-        return WrongAddress(
-            f"{address} holds a name that can be no path ({_reason(error)}): rename it"
-        )
-    if code == "NoSuchBucket":
-        return WrongAddress(f"there is no {address.bucket}: make it, or correct the address")
-    if METADATA_SERVICE in str(error):
-        return StoreTrouble(f"{address.bucket}: {WITHOUT}")
-    if code in REFUSED:
-        return StoreTrouble(f"{address.bucket} refuses the credentials ({code}): correct them")
-    if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
-        return StoreTrouble(f"{address}: access is denied to these credentials")
-    return StoreTrouble(
-        f"{address.bucket} does not answer ({_reason(error)}): see to that, then run the same "
-        "command again; it goes on from here"
-    )
-
-
-def _reason(error: Exception) -> str:
-    """What is wrong, in short and without addresses: one may carry a key."""
-    line = str(error).strip().partition("\n")[0].rpartition(" - ")[2]
-    return re.sub(r"\S+://\S+ *|:\s*(<.*)?$", "", line)[:200]

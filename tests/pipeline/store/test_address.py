@@ -14,7 +14,7 @@ from small_store import S3
 
 from pipeline import files, raw, store
 from pipeline.sources import Source
-from pipeline.store import Address, WrongAddress, place
+from pipeline.store import Address, WrongAddress, connection, place
 from pipeline.trouble import Trouble, Usage
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -29,14 +29,15 @@ def root(request: pytest.FixtureRequest, s3: S3) -> Address:
 @pytest.fixture(autouse=True)
 def anew() -> Iterator[None]:
     """Each test connects with its own environment."""
-    store._connection.cache_clear()
+    connection.connect.cache_clear()
     yield
-    store._connection.cache_clear()
+    connection.connect.cache_clear()
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
-    result = doctest.testmod(store)
-    assert result.attempted > 0 and result.failed == 0
+    for module in (store, connection):
+        result = doctest.testmod(module)
+        assert result.attempted > 0 and result.failed == 0
 
 
 def test_what_is_written_is_read_listed_copied_and_deleted(root: Address) -> None:
@@ -113,7 +114,7 @@ def test_a_missing_bucket_is_named(s3: S3) -> None:
 
 
 def connect_as(keys: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    store._connection.cache_clear()
+    connection.connect.cache_clear()
     for name, value in keys.items():
         monkeypatch.setenv(name, value)
 
@@ -162,7 +163,7 @@ def test_a_profile_has_the_keys_where_the_environment_has_none(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_PROFILE", "faces")
     (bucket / "x").write_bytes(b"1")
-    store._connection.cache_clear()
+    connection.connect.cache_clear()
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     assert "no credentials were found" in said((bucket / "x").read_bytes)
 
@@ -172,7 +173,7 @@ def test_a_store_that_is_not_there_is_said_after_the_retries(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr(store, "RETRIES", {**store.RETRIES, "max_retries": 1})
+    monkeypatch.setattr(connection, "RETRIES", {**connection.RETRIES, "max_retries": 1})
     assert said(Address("s3://bucket/x").read_bytes).startswith("s3://bucket does not answer (")
 
 

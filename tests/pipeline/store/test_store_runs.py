@@ -22,9 +22,8 @@ from conftest import ROOT, Command
 from small_pipeline import picture, put
 from small_store import S3, contents, upload
 
-from pipeline import store
 from pipeline.__main__ import main
-from pipeline.store import Address
+from pipeline.store import Address, connection
 from pipeline.store.lock import StoreLock
 from pipeline.store.workbench import StoreWorkbench
 from stages.commands.model_choice import resolve_model
@@ -74,7 +73,7 @@ def expected(raw: Path) -> State:
 @pytest.fixture
 def bucket(s3: S3, raw: Path) -> Address:
     """A bucket with those pictures in its raw/."""
-    store._connection.cache_clear()
+    connection.connect.cache_clear()
     found = s3.bucket()
     upload(raw, found / "raw")
     s3.reset()
@@ -173,7 +172,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         "max_backoff": timedelta(milliseconds=20),
         "base": 2,
     }
-    monkeypatch.setattr(store, "RETRIES", {**store.RETRIES, "backoff": backoff})
+    monkeypatch.setattr(connection, "RETRIES", {**connection.RETRIES, "backoff": backoff})
 
 
 @pytest.mark.usefixtures("impatient")
@@ -260,7 +259,7 @@ def test_changed_settings_and_pictures_redo_what_depends_on_them(
 KILLED_AT_THE_FIRST_PICTURE = """
 import os, sys
 from pipeline.__main__ import main
-from pipeline.store import Address
+from pipeline.store import Address, connection
 Address.copy_from = lambda *_: os._exit(9)
 main(sys.argv[1:])
 """
