@@ -148,15 +148,16 @@ def draw(
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    left.plot(*zip(*nothing, strict=True))
-    left.set(xlabel="tasks that do nothing", title="Ray's executor alone")
+    items, megabytes = zip(*nothing, strict=True)
+    left.plot([number / 1000 for number in items], megabytes)
+    left.set(xlabel="thousand tasks that do nothing", title="Ray's executor alone")
     for name, watched in tiny.items():
         times, megabytes = zip(*watched.memory, strict=True)
         right.plot(times, megabytes, label=name)
     right.set(xlabel="seconds", title=f"{count:,} tiny pictures, their record included")
     right.legend()
     for axes in (left, right):
-        axes.set(ylabel="driver's memory in MB", ylim=(0, None))
+        axes.set(ylabel="driver's memory in MB", ylim=(0, 1.2 * axes.get_ylim()[1]))
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
 

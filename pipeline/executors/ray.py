@@ -112,7 +112,10 @@ class Ray:
                 chunk = retries.popleft() if retries else Chunk(list(islice(items, size)))
                 if not chunk.items:
                     break
-                pending[work.remote(function, chunk.items, self._terms)] = chunk
+                try:
+                    pending[work.remote(function, chunk.items, self._terms)] = chunk
+                except ImportError as error:  # of a ray:// address, whose head takes it apart
+                    raise Trouble(_explained(error)) from error
             if not pending:
                 return
             for ref in _ended(list(pending)):
@@ -161,7 +164,8 @@ class Ray:
             else:
                 ray.init(self._address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise Trouble(f"cannot reach Ray at {self._address}: {error}") from error
+            where = f"reach Ray at {self._address}" if self._address else "start Ray"
+            raise Trouble(f"cannot {where}: {error}") from error
         signal.signal(signal.SIGTERM, at_end)  # Ray set one of its own
         self._connection.callback(ray.shutdown)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Command
+from served import portrait_file, small_model
 from small_pipeline import Home, Take, chain, picture
 
 from pipeline import __main__
@@ -140,6 +142,22 @@ def test_a_node_that_is_lost_changes_neither_rows_nor_bytes(
     assert done_at_loss[0] < 100
     assert cluster.rows() == alone.rows() and len(alone.rows()) == 5 * 120
     assert cluster.tree() == alone.tree()
+
+
+def test_predict_labels_a_folder_on_a_cluster_as_without_one(
+    two_nodes: TwoNodes, pipeline: Command, tmp_path: Path
+) -> None:
+    model, pictures = small_model(tmp_path), tmp_path / "pictures"
+    pictures.mkdir()
+    for suffix in (".jpg", ".png", ".bmp"):
+        portrait_file(pictures, suffix)
+    tables = []
+    for flags in (("serial",), ("ray", "--address", two_nodes.address)):
+        output = tmp_path / flags[0]
+        words = ("--model", model, "--input", pictures, "--output", output, "--executor", *flags)
+        pipeline("predict", *words, "--processed", tmp_path / "processed")
+        tables.append((output / "predictions.csv").read_bytes())
+    assert tables[0] == tables[1] and tables[0].count(b"portrait") == 3
 
 
 def test_without_ray_one_sentence_says_how_to_install_it(
