@@ -110,7 +110,8 @@ def watch(*words: object) -> Watched:
     ticks = 0.0
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            memory.append((time.perf_counter() - began, proportional(process.pid)))
+            if megabytes := proportional(process.pid):
+                memory.append((time.perf_counter() - began, megabytes))
             with suppress(OSError):
                 fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")")[-1].split()
                 ticks = max(ticks, float(fields[11]) + float(fields[12]))
