@@ -99,6 +99,12 @@ def test_a_command_that_fails_leaves_its_rows_in_the_store(on: Machine) -> None:
     assert keys(on("second")) == {"a/1"}
 
 
+def test_the_log_of_errors_lies_in_the_store_after_the_command(on: Machine, root: Address) -> None:
+    with on("first").hold(), Ledger(on("first").ledger):
+        on("first").errors.write_text("take: a/1.jpg")
+    assert (root / "errors.log").read_text() == "take: a/1.jpg"
+
+
 def test_the_ledger_of_one_who_was_taken_over_is_not_put(
     on: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
