@@ -1,8 +1,8 @@
 """Which recipe is best for your pictures: each judged on pictures that it never saw.
 
 Every folder holds pictures by label, as `raw/` does. Each fold trains as `make train` would: a
-tenth of the other pictures chooses the epoch, the fold itself judges. What is done is kept under
-`--work` and not done again. Other flags than those below go to the pipeline: `--group-by REGEX`
+tenth of the other pictures is for validation, the fold itself judges. What is done is kept under
+`--work` and not done again. Flags other than those below go to the pipeline: `--group-by REGEX`
 keeps a person's pictures in one fold.
 """
 
@@ -23,6 +23,7 @@ import torch
 from pipeline import files
 from pipeline.__main__ import main as pipeline
 from pipeline.ledger import Ledger
+from stages.training.calibration import temperature_of
 from stages.training.data import Crops, load_crops
 from stages.training.devices import device_name, device_of
 from stages.training.folds import folds
@@ -97,6 +98,9 @@ def judged(data: Data, recipe: Recipe, fold: int, of: int, seed: int, device: to
     seconds, cpu = time.monotonic() - began, time.process_time() - used
     state.network.load_state_dict(record.weights)
     logits = logits_of(state.network, crops.pictures[held], recipe, device)
+    if not recipe.chooses_epoch:
+        known = logits_of(state.network, rest.pictures[val], recipe, device)
+        logits = logits / temperature_of(known, rest.classes[val])
     result = plan | {
         "places": held,
         "classes": crops.classes[held].tolist(),
