@@ -199,6 +199,7 @@ def recommendation(name: str, rows: Sequence[Row]) -> str:
 def draw(curves: dict[str, dict[str, list[tuple[float, float]]]], path: Path) -> None:
     """Validation accuracy over CPU seconds, a panel for each set."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(3.2 * len(curves), 3.2), layout="constrained")
     panels = figure.subplots(1, len(curves), squeeze=False)[0]
@@ -206,6 +207,7 @@ def draw(curves: dict[str, dict[str, list[tuple[float, float]]]], path: Path) ->
         for recipe, curve in lines.items():
             panel.plot(*zip(*curve, strict=True), label=recipe, linewidth=1)
         panel.set(title=name, xlabel="CPU seconds", xscale="log")
+        panel.xaxis.set_minor_formatter(NullFormatter())
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("accuracy on validation")
     panels[0].legend()
