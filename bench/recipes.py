@@ -202,10 +202,12 @@ def draw(curves: dict[str, dict[str, list[tuple[float, float]]]], path: Path) ->
     from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(3.2 * len(curves), 3.2), layout="constrained")
+    recipes = list(dict.fromkeys(recipe for lines in curves.values() for recipe in lines))
     panels = figure.subplots(1, len(curves), squeeze=False)[0]
     for panel, (name, lines) in zip(panels, curves.items(), strict=True):
         for recipe, curve in lines.items():
-            panel.plot(*zip(*curve, strict=True), label=recipe, linewidth=1)
+            colour = f"C{recipes.index(recipe)}"
+            panel.plot(*zip(*curve, strict=True), color=colour, label=recipe, linewidth=1)
         panel.set(title=name, xlabel="CPU seconds", xscale="log")
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.grid(alpha=0.3)
