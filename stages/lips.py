@@ -21,7 +21,7 @@ from stages.face.plausible import Limits, judge, sharpness
 class Lips:
     """Cut out the mouth as a square around the lips, and drop what is no usable mouth."""
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     scale: float = 1.5
     """Side of the square, as a multiple of the longer side of the box around the lip points."""
     size: int = 128

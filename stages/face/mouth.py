@@ -22,7 +22,7 @@ Model = Literal["dlib", "mesh"]
 # makes a second pass on most faces, which brings its points nearer to those set by people.
 TO_MESH = (0.006, 0.07, 1.035)
 TO_DLIB = (0.014, 0.026, 0.97)  # the same from the mesh's box to the box that dlib's model wants
-SHIFTS = [(0.0, -0.05), (0.043, 0.025), (-0.043, 0.025)]  # of that box, in its sides
+SHIFTS = [(0.0, 0.05), (0.05, 0.0), (-0.05, 0.0), (0.0, -0.05)]  # of that box, in its sides
 ASK_ONCE = 0.8  # overlap with FaceMesh's mouth from which dlib is asked only once
 ALIKE = 0.8  # overlap from which mouths are averaged
 OF_MESH = 2 / 3  # weight of FaceMesh's mouth, beside dlib's
@@ -120,15 +120,15 @@ def _derived(region: Region, to: tuple[float, float, float]) -> Region:
 def _landmarks(closeup: Closeup, face: Region, mesh: Mesh, whole: bool) -> tuple[Points, float]:
     """The points by dlib, and the overlap of its mouth with the mesh's.
 
-    If the models disagree or the face is not whole, dlib is asked with shifted boxes. The result
-    is the mean of the answers that resemble the one nearest to the mesh's mouth.
+    If the models disagree or the face is not whole, dlib is asked with shifted boxes too. The
+    result is the mean of the answers that resemble the one nearest to the mesh's mouth.
     """
 
     def agreement_upright(points: Points, others: Points) -> float:
         return agreement(turned(points, face.angle), turned(others, face.angle))
 
-    found = upright_landmarks(closeup, face, [(0.0, 0.0)] if whole else SHIFTS)
-    if whole and agreement_upright(found[0][LIPS], mesh.lips) < ASK_ONCE:
+    found = upright_landmarks(closeup, face, [(0.0, 0.0)])
+    if not whole or agreement_upright(found[0][LIPS], mesh.lips) < ASK_ONCE:
         found += upright_landmarks(closeup, face, SHIFTS)
     best = max(found, key=lambda points: agreement_upright(points[LIPS], mesh.lips))
     alike = [points for points in found if agreement_upright(points[LIPS], best[LIPS]) >= ALIKE]
