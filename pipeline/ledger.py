@@ -98,15 +98,15 @@ class Ledger:
 
     def labels(self, stage: str) -> dict[str, dict[str, int]]:
         """How many pictures a stage kept, by side of the split ("" before it) and by label."""
-        rows = self._connection.execute(
-            "SELECT label, COALESCE(json_extract(facts, '$.split'), ''), COUNT(*) FROM outcome "
-            "WHERE stage = ? AND verdict = 'kept' GROUP BY 1, 2",
+        rows = self._connection.execute(  # not grouped: SQLite would sort all facts in memory
+            "SELECT label, COALESCE(json_extract(facts, '$.split'), '') FROM outcome "
+            "WHERE stage = ? AND verdict = 'kept'",
             (stage,),
         )
-        sides: dict[str, dict[str, int]] = {}
-        for label, side, count in rows:
-            sides.setdefault(side, {})[label] = count
-        return sides
+        sides: dict[str, Counter[str]] = {}
+        for label, side in rows:
+            sides.setdefault(side, Counter())[label] += 1
+        return {side: dict(counts) for side, counts in sides.items()}
 
     def kept(self, stage: str) -> dict[str, str]:
         """Stamps of a stage's kept pictures by key, in order of key."""
