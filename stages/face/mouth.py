@@ -22,7 +22,9 @@ Model = Literal["dlib", "mesh"]
 # makes a second pass on most faces, which brings its points nearer to those set by people.
 TO_MESH = (0.006, 0.07, 1.035)
 TO_DLIB = (0.014, 0.026, 0.97)  # the same from the mesh's box to the box that dlib's model wants
-SHIFTS = [(0.0, 0.05), (0.05, 0.0), (-0.05, 0.0), (0.0, -0.05)]  # of that box, in its sides
+# Of that box, in its sides: to its sides and corners, all by 0.05.
+SIDES = [(0.0, 0.05), (0.05, 0.0), (-0.05, 0.0), (0.0, -0.05)]
+CORNERS = [(0.035, 0.035), (-0.035, 0.035), (0.035, -0.035), (-0.035, -0.035)]
 ASK_ONCE = 0.8  # overlap with FaceMesh's mouth from which dlib is asked only once
 ALIKE = 0.8  # overlap from which mouths are averaged
 OF_MESH = 2 / 3  # weight of FaceMesh's mouth, beside dlib's
@@ -129,7 +131,7 @@ def _landmarks(closeup: Closeup, face: Region, mesh: Mesh, whole: bool) -> tuple
 
     found = upright_landmarks(closeup, face, [(0.0, 0.0)])
     if not whole or agreement_upright(found[0][LIPS], mesh.lips) < ASK_ONCE:
-        found += upright_landmarks(closeup, face, SHIFTS)
+        found += upright_landmarks(closeup, face, SIDES + CORNERS)
     best = max(found, key=lambda points: agreement_upright(points[LIPS], mesh.lips))
     alike = [points for points in found if agreement_upright(points[LIPS], best[LIPS]) >= ALIKE]
     return np.mean(alike, axis=0), agreement_upright(best[LIPS], mesh.lips)
