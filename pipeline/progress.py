@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable
 from typing import Any, TypeVar, overload
 
@@ -24,7 +25,20 @@ def progress(items: Iterable[Any] | None = None, **options: Any) -> tqdm[Any]:
     """
     if not sys.stderr.isatty():
         options |= {"file": _Log(), "mininterval": LOG_SECONDS, "miniters": 1}
+        return _LogBar(items, **options)
     return tqdm(items, dynamic_ncols=True, **options)
+
+
+class _LogBar(tqdm):  # type: ignore[type-arg]  # it has none at run time
+    """A bar in a log: however often its figures change, `mininterval` lies between two lines."""
+
+    shown_at = float("-inf")
+
+    def refresh(self, *arguments: Any, **options: Any) -> None:
+        now = time.monotonic()
+        if now - self.shown_at >= self.mininterval:
+            self.shown_at = now
+            super().refresh(*arguments, **options)
 
 
 class _Log:

@@ -28,6 +28,18 @@ def test_a_log_gets_whole_lines_and_few_of_them(monkeypatch: pytest.MonkeyPatch)
     assert lines[-1].startswith("count: 100%") and "20000/20000" in lines[-1]
 
 
+def test_figures_beside_a_bar_make_no_further_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr("sys.stderr", log)
+    with progress(total=500, desc="train") as bar:
+        for epoch in range(500):
+            bar.update()
+            bar.set_postfix(epoch=epoch)
+    lines = log.getvalue().splitlines()
+    assert len(lines) <= 3
+    assert "epoch=499" in lines[-1]
+
+
 def test_a_terminal_gets_one_line_that_is_redrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown(Terminal(), monkeypatch)
     assert text.count("\n") == 1 and text.count("\r") > 100
