@@ -36,7 +36,7 @@ class _LogBar(tqdm):  # type: ignore[type-arg]  # it has none at run time
 
     def refresh(self, *arguments: Any, **options: Any) -> None:
         now = time.monotonic()
-        if now - self.shown_at >= self.mininterval:
+        if not self.disable and now - self.shown_at >= self.mininterval:
             self.shown_at = now
             super().refresh(*arguments, **options)
 

@@ -40,6 +40,14 @@ def test_figures_beside_a_bar_make_no_further_lines(monkeypatch: pytest.MonkeyPa
     assert "epoch=499" in lines[-1]
 
 
+def test_a_bar_that_is_not_wanted_prints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr("sys.stderr", log)
+    with progress(total=1, desc="train", disable=True) as bar:
+        bar.set_postfix(epoch=1)
+    assert not log.getvalue()
+
+
 def test_a_terminal_gets_one_line_that_is_redrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown(Terminal(), monkeypatch)
     assert text.count("\n") == 1 and text.count("\r") > 100
