@@ -72,7 +72,7 @@ class Data:
         if code := pipeline(["split", *where]):
             raise SystemExit(code)
         with Ledger(work / "ledger.sqlite") as ledger:
-            labels = sorted({sample.label for sample in ledger.samples("split", work)})
+            labels = sorted(set().union(*ledger.labels("split").values()))
             return cls(folder.name, work, ledger.fingerprint("split"), labels)
 
     def crops(self, side: int) -> Crops:

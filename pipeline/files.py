@@ -108,7 +108,7 @@ def replacing(path: Place) -> Iterator[Path]:
 
 
 @contextmanager
-def local(path: Place) -> Iterator[Path]:
+def local_copy(path: Place) -> Iterator[Path]:
     """A file on this machine: the file itself, or a temporary copy of one in a store."""
     if isinstance(path, Path):
         yield path

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline import decisions, files
 from pipeline.context import Context
-from pipeline.store import local
+from pipeline.store import require_local
 from pipeline.trouble import Trouble
 
 
@@ -20,7 +20,7 @@ class Reset:
     """Do not ask."""
 
     def run(self, context: Context) -> int:
-        folder = local(context.processed, "reset")
+        folder = require_local(context.processed, "reset")
         if not (folder / "ledger.sqlite").exists():
             raise Trouble(
                 f"{folder} holds no ledger, so this program did not make it: nothing deleted"

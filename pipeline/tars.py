@@ -43,7 +43,7 @@ class Member:
         return Size(self.size)
 
 
-class Entry(NamedTuple):
+class TarredFile(NamedTuple):
     """A picture in a tar, or what may be one. `name` has neither a root nor dots to climb by.
 
     `refusal` is the reason why it must not be read. `label` and `group` are what the members
@@ -62,7 +62,7 @@ class Entry(NamedTuple):
 class Contents:
     """What is in a tar. `damage` is the reason why what follows the entries cannot be read."""
 
-    entries: list[Entry]
+    entries: list[TarredFile]
     damage: str = ""
 
 
@@ -78,7 +78,7 @@ def contents(path: Path, indexes: Path) -> Contents | None:
     with suppress(OSError, ValueError, TypeError, KeyError):
         index = json.loads(kept.read_text(encoding="utf-8"))
         if index["stamp"] == stamp:
-            return Contents([Entry(*entry) for entry in index["entries"]], index["damage"])
+            return Contents([TarredFile(*entry) for entry in index["entries"]], index["damage"])
     with open(path, "rb") as file:
         found = walked(file, about.st_size)
     if found is not None:
@@ -88,13 +88,14 @@ def contents(path: Path, indexes: Path) -> Contents | None:
     return found
 
 
-def key_of(tar: str, entry: Entry) -> str:
+def key_of(tar: str, entry: TarredFile) -> str:
     """The key of a file in a tar, as if the tar were a folder. A tar that lies in no label's folder
     counts as one in the folder of each label that its members tell.
 
-    >>> key_of("smile/x-01.tar", Entry("a.jpg", 0, 0)), key_of("x-01.tar", Entry("a.jpg", 0, 0))
+    >>> file = TarredFile("a.jpg", 0, 0)
+    >>> key_of("smile/x-01.tar", file), key_of("x-01.tar", file)
     ('smile/x-01.tar/a.jpg', 'x-01.tar/a.jpg')
-    >>> key_of("x-01.tar", Entry("a.jpg", 0, 0, label="smile"))
+    >>> key_of("x-01.tar", TarredFile("a.jpg", 0, 0, label="smile"))
     'smile/x-01.tar/a.jpg'
     """
     folder, slash, name = tar.rpartition("/")
@@ -102,10 +103,11 @@ def key_of(tar: str, entry: Entry) -> str:
     return f"{folder}{slash}{label}{name}/{entry.name}"
 
 
-def facts_of(tar: str, entry: Entry) -> Facts:
+def facts_of(tar: str, entry: TarredFile) -> Facts:
     """The facts `given_split`, which a shard's name tells, and `given_group`.
 
-    >>> facts_of("train-000012.tar", Entry("a.jpg", 0, 0)), facts_of("0012.tar", Entry("", 0, 0))
+    >>> file = TarredFile("a.jpg", 0, 0)
+    >>> facts_of("train-000012.tar", file), facts_of("0012.tar", file)
     ({'given_split': 'train'}, {})
     """
     facts = Facts()
@@ -130,7 +132,7 @@ class _Headers:
 
 def walked(file: BinaryIO, size: int) -> Contents | None:
     """What is in an open file of so many bytes; None where it does not begin as a tar."""
-    entries: list[Entry] = []
+    entries: list[TarredFile] = []
     damage = ""
     try:
         opened = tarfile.open(fileobj=_Headers(file), mode="r:")  # type: ignore[call-overload] # noqa: SIM115
@@ -172,16 +174,16 @@ def _refusal(member: tarfile.TarInfo, size: int) -> str:
     return "truncated" if member.offset_data + member.size > size else ""
 
 
-def _entry(member: tarfile.TarInfo, refusal: str) -> Entry:
+def _entry(member: tarfile.TarInfo, refusal: str) -> TarredFile:
     parts = (part for part in member.name.split("/") if part not in ("", ".", ".."))
     name = "/".join(parts)[-LONGEST_NAME:].lstrip("/")
-    return Entry(name or f"{member.offset}", member.offset_data, member.size, refusal)
+    return TarredFile(name or f"{member.offset}", member.offset_data, member.size, refusal)
 
 
-def _with_notes(file: BinaryIO, entries: list[Entry]) -> list[Entry]:
+def _with_notes(file: BinaryIO, entries: list[TarredFile]) -> list[TarredFile]:
     """The entries that are no notes, each with what the notes beside it say."""
-    notes: dict[str, dict[str, Entry]] = defaultdict(dict)
-    pictures: dict[str, list[Entry]] = defaultdict(list)
+    notes: dict[str, dict[str, TarredFile]] = defaultdict(dict)
+    pictures: dict[str, list[TarredFile]] = defaultdict(list)
     for entry in entries:
         stem, kind = _parts(entry.name)
         if kind in BESIDE and not entry.refusal:
@@ -205,7 +207,7 @@ def _parts(name: str) -> tuple[str, str]:
     return folder + slash + stem, kind.lower()
 
 
-def _told(file: BinaryIO, notes: Mapping[str, Entry]) -> tuple[str, str]:
+def _told(file: BinaryIO, notes: Mapping[str, TarredFile]) -> tuple[str, str]:
     """Label and group by the notes beside a picture: .json (`label`, `group`), .cls, then .txt."""
     texts = {kind: _text(file, note) for kind, note in notes.items()}
     about: object = None
@@ -216,7 +218,7 @@ def _told(file: BinaryIO, notes: Mapping[str, Entry]) -> tuple[str, str]:
     return next(filter(None, labels), ""), _as_name(group)
 
 
-def _text(file: BinaryIO, note: Entry) -> str:
+def _text(file: BinaryIO, note: TarredFile) -> str:
     if note.size > LARGEST_NOTE:
         return ""
     file.seek(note.offset)

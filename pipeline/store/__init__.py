@@ -40,7 +40,7 @@ class Size(NamedTuple):
     st_size: int  # bytes
 
 
-class Entry(NamedTuple):
+class StoredFile(NamedTuple):
     """A file in a listing. `name` is its path below the address that was listed."""
 
     name: str
@@ -122,7 +122,7 @@ class Address:
         with requests(source.url):
             self._store.copy(source._key, self._key)
 
-    def head(self) -> Entry | None:
+    def head(self) -> StoredFile | None:
         """What a listing would tell of this file; None where there is none."""
         with requests(self.url):
             try:
@@ -144,7 +144,7 @@ class Address:
         with requests(self.url), suppress(*[FileNotFoundError] * missing_ok):
             self._store.delete(self._key)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[StoredFile]:
         """All files below this place, in no certain order."""
         with requests(self.url):
             for some in self._store.list(self._key or None):
@@ -183,7 +183,7 @@ def place(text: str) -> Place:
     return Address(text.rstrip("/"))
 
 
-def local(path: Place, command: str) -> Path:
+def require_local(path: Place, command: str) -> Path:
     """The path, if it is a local one. Raises Usage for a command that works on no store."""
     if isinstance(path, Address):
         raise Usage(f"{command} works on local folders only, not on {path}")
@@ -208,6 +208,6 @@ def _version(about: Mapping[str, Any]) -> Version:
     return {name: about[name] for name in ("e_tag", "version") if about[name] is not None}
 
 
-def _entry(about: Mapping[str, Any], prefix: str) -> Entry:
+def _entry(about: Mapping[str, Any], prefix: str) -> StoredFile:
     name = about["path"][len(prefix) + 1 :] if prefix else about["path"]
-    return Entry(name, about["size"], str(about["e_tag"]), about["last_modified"])
+    return StoredFile(name, about["size"], str(about["e_tag"]), about["last_modified"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.labels import split_named
 from pipeline.progress import progress
-from pipeline.store import local
+from pipeline.store import require_local
 from pipeline.trouble import Trouble, Usage
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Collect:
 
     def run(self, context: Context) -> int:
         """Returns 1 where a search engine did not answer."""
-        raw = local(context.settings.common.raw, "collect")
+        raw = require_local(context.settings.common.raw, "collect")
         if self.urls is not None:
             for label, candidates in self._listed(self.urls).items():
                 self._fill(label_folder(raw, label), candidates, len(candidates))

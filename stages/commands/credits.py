@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import files
 from pipeline.sources import NAME, Source, read
-from pipeline.store import local
+from pipeline.store import require_local
 from pipeline.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Credits:
     """Write processed/credits.txt: title, creator, licence and page of every collected picture."""
 
     def run(self, context: Context) -> int:
-        raw = local(context.settings.common.raw, "credits")
+        raw = require_local(context.settings.common.raw, "credits")
         tables = sorted(raw.rglob(NAME))
         if not tables:
             raise Trouble(

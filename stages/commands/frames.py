@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.progress import progress
 from pipeline.sample import Reject
-from pipeline.store import local
+from pipeline.store import require_local
 from pipeline.trouble import Usage
 from stages.commands.collect import label_folder
 
@@ -43,7 +43,7 @@ class Frames:
 
         if not (self.label and self.video):
             raise Usage("give a film and a label: make frames VIDEO=film.mp4 LABEL=smile")
-        folder = label_folder(local(context.settings.common.raw, "frames"), self.label)
+        folder = label_folder(require_local(context.settings.common.raw, "frames"), self.label)
         films = _films(self.video)
         faces: Faces = context.settings.stages["faces"]
         failed = 0

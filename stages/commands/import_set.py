@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from pipeline.progress import progress
-from pipeline.store import local
+from pipeline.store import require_local
 from pipeline.trouble import Usage
 from stages.commands.collect import label_folder
 
@@ -43,7 +43,7 @@ class ImportSet:
             raise Usage(
                 f"give a kind and a folder: import KIND FOLDER, KIND being {', '.join(KINDS)}"
             )
-        raw = local(context.settings.common.raw, "import")
+        raw = require_local(context.settings.common.raw, "import")
         names = _new_names(self.labels)
         items: dict[str, list[Item]] = {}
         for item in KINDS[self.kind](self.source, _rules(self.map)):

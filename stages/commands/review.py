@@ -13,7 +13,7 @@ import tyro
 
 from pipeline import decisions
 from pipeline.decisions import ByHand
-from pipeline.store import local
+from pipeline.store import require_local
 from pipeline.trouble import Trouble, Usage
 from stages.commands.serve import listen
 
@@ -37,7 +37,7 @@ class Review:
     """Take decisions over from such a file; a row without a digest is found by its key."""
 
     def run(self, context: Context) -> int:
-        processed = local(context.processed, "review")
+        processed = require_local(context.processed, "review")
         if not context.ledger.counts(context.steps[0].name)[0]:
             raise Trouble(f"{processed} holds no pictures yet: run `make split` first")
         own = processed / decisions.NAME

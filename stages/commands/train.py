@@ -15,7 +15,7 @@ from pipeline.settings import near_misses
 from pipeline.trouble import Trouble, Usage
 from stages.commands.common import region_of
 from stages.commands.region_hint import region_hint
-from stages.commands.train_together import Work, content, train_on_cluster
+from stages.commands.train_together import SharedTraining, ledger_bytes, train_on_cluster
 from stages.model import card
 from stages.model.description import Description, installed_versions, to_json
 from stages.partition.given import side_of
@@ -94,10 +94,10 @@ class Train:
             from stages.training.distributed import joined
 
             with joined(self.device) as world:  # the first comes when it has done the stages
-                ledger = world.from_first(lambda: content(context.workbench.ledger))
+                ledger = world.from_first(lambda: ledger_bytes(context.workbench.ledger))
                 if world.writes:
                     return self._train(context, world)
-                Work(self._train, context.settings, context.steps, ledger)(world)
+                SharedTraining(self._train, context.settings, context.steps, ledger)(world)
                 return 0
         run = self._run(context)
         context.workbench.fetch(run.folder)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Train = Callable[[Context, World], int]
 
 
-def content(ledger: Path) -> bytes:
+def ledger_bytes(ledger: Path) -> bytes:
     """A ledger as it is now, as the bytes of a file."""
     with closing(sqlite3.connect(ledger)) as ours, closing(sqlite3.connect(":memory:")) as copy:
         ours.backup(copy)
@@ -34,7 +34,7 @@ def content(ledger: Path) -> bytes:
 
 
 @dataclass(frozen=True)
-class Work:
+class SharedTraining:
     """Trains with a context like the driver's. It carries the ledger, because SQLite cannot open
     one file on two machines.
     """
@@ -64,7 +64,9 @@ def train_on_cluster(train: Train, context: Context, executor: Ray, device: str)
 
     executor.connect()
     gpus = 0 if device == "cpu" else executor.count("GPU")
-    work = Work(train, context.settings, context.steps, content(context.workbench.ledger))
+    work = SharedTraining(
+        train, context.settings, context.steps, ledger_bytes(context.workbench.ledger)
+    )
     processes = gpus or context.settings.common.workers
     train_on_ray(work, processes, gpus > 0, context.workbench.folder / "cache")
     return 0

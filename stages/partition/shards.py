@@ -55,7 +55,7 @@ class Index:
         return [shard for name, shard in self.shards.items() if name.startswith(f"{side}-")]
 
 
-class Entry(NamedTuple):
+class ShardMember(NamedTuple):
     """A picture in a shard: its JPEG, its class and, as JSON, its key, label and group."""
 
     stem: str
@@ -146,7 +146,7 @@ def _shared_out(samples: Iterable[Sample], largest: int) -> dict[str, list[Sampl
     return shards
 
 
-def _entries(samples: Iterable[Sample], labels: Sequence[str]) -> Iterator[Entry]:
+def _entries(samples: Iterable[Sample], labels: Sequence[str]) -> Iterator[ShardMember]:
     """The pictures of a shard; made when they are needed, since a set may have millions."""
     for sample in samples:
         about = {"key": sample.key, "label": sample.label}
@@ -154,15 +154,15 @@ def _entries(samples: Iterable[Sample], labels: Sequence[str]) -> Iterator[Entry
             about["group"] = group
         stem = f"{sample.label}/{files.output_name(sample.key).removesuffix('.jpg')}"
         target = labels.index(sample.label)
-        yield Entry(stem, sample.digest, target, as_json(about), sample.file)
+        yield ShardMember(stem, sample.digest, target, as_json(about), sample.file)
 
 
-def _content(entries: Iterable[Entry]) -> str:
+def _content(entries: Iterable[ShardMember]) -> str:
     """A digest of what a shard of these pictures holds. No picture is read for it."""
     return files.digest(as_json([LAYOUT, [entry[:-1] for entry in entries]]).encode())
 
 
-def _write(path: Place, entries: Iterable[Entry]) -> int:
+def _write(path: Place, entries: Iterable[ShardMember]) -> int:
     """Write a shard; returns its size in bytes."""
     with files.replacing(path) as beside:
         with tarfile.open(beside, "w", format=tarfile.PAX_FORMAT) as tar:

@@ -73,7 +73,7 @@ def _pictures(path: Place, start: int, end: int) -> Iterator[tuple[bytes, int]]:
     """JPEGs and classes at some places of a shard; its members are .jpg, .cls, .json in turn."""
     try:
         with (
-            files.local(path) as copy,
+            files.local_copy(path) as copy,
             open(copy, "rb") as file,
             tarfile.open(fileobj=file, mode="r:") as tar,
         ):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.progress import progress
 from pipeline.sample import Reject, Sample
-from pipeline.store import local
+from pipeline.store import require_local
 from pipeline.trouble import Trouble, Usage
 from stages.predict.answers import Answer
 from stages.predict.chain import Crop
@@ -58,7 +58,7 @@ class VideoLabeller:
         labels = self.predictor.labels
         try:
             film = Film(
-                local(sample.file, "predict"), self.predictor.chain.normalize.max_megapixels
+                require_local(sample.file, "predict"), self.predictor.chain.normalize.max_megapixels
             )
         except Reject as reject:
             yield [Answer(sample.key, labels, reason=reject.reason)]

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import tars
-from pipeline.tars import Contents, Entry, Member
+from pipeline.tars import Contents, Member, TarredFile
 
 Build = Callable[[tarfile.TarFile], None]
 
@@ -47,7 +47,7 @@ def found_in(folder: Path, data: bytes) -> Contents:
     return found
 
 
-def told(folder: Path, **notes: bytes) -> Entry:
+def told(folder: Path, **notes: bytes) -> TarredFile:
     """The one picture of a tar with these notes beside it."""
     files = {f"a/b.{kind}": data for kind, data in notes.items()}
     (entry,) = found_in(folder, tar_of("a/b.jpg", notes=files)).entries
