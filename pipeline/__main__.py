@@ -76,11 +76,7 @@ def _run(name: str, settings: Settings) -> int:
         there = first and (writes or path.exists())  # the other processes may be elsewhere
         ledger = stack.enter_context(Ledger(path if there else None))
         executor = stack.enter_context(_executor(common))
-        runner = Runner(
-            *(common.raw, common.processed, ledger, executor),
-            follow_links=common.follow_links,
-            workbench=workbench,
-        )
+        runner = Runner(common.raw, workbench, ledger, executor, follow_links=common.follow_links)
         context = Context(settings, _steps(settings), ledger, runner, executor, workbench)
         errors = 0
         if first and (command is None or command.after_stages):

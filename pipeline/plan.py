@@ -13,8 +13,8 @@ from pipeline.raw import Found, Listing, copies, find, without_clashes
 from pipeline.sample import Sample
 from pipeline.step import Step
 from pipeline.store import Place
-from pipeline.store.workbench import workbench_for
 from pipeline.trouble import Usage
+from pipeline.workbench import Workbench
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,14 @@ class Planner:
     """Compares the raw folder, the processed folder and the ledger."""
 
     def __init__(
-        self, raw: Place, processed: Place, ledger: Ledger, follow_links: bool = False
+        self, raw: Place, workbench: Workbench, ledger: Ledger, follow_links: bool = False
     ) -> None:
         self._raw = raw
-        self._processed = processed
+        self._processed = workbench.processed
+        self._indexes = workbench.folder / "cache" / "tars"
         self._ledger = ledger
         self._follow_links = follow_links
-        self._decisions = decisions.read(processed / decisions.NAME)
+        self._decisions = decisions.read(self._processed / decisions.NAME)
         ledger.decide({digest: decision.mark() for digest, decision in self._decisions.items()})
         self._listing: Listing | None = None
         self._found: dict[str, Found] = {}
@@ -129,8 +130,7 @@ class Planner:
                     f"{self._raw} is not a folder: put your pictures into {self._raw}/<label>/, "
                     "or name another with --raw"
                 )
-            indexes = workbench_for(self._processed).folder / "cache" / "tars"
-            listing = find(self._raw, self._follow_links, self._processed, indexes)
+            listing = find(self._raw, self._follow_links, self._processed, self._indexes)
             require_clear(listing.keys(), self._raw)
             self._listing = listing
             self._found = without_clashes(listing.files)

@@ -16,7 +16,6 @@ from pipeline.row_batch import RowBatch
 from pipeline.sample import Outcome, Sample
 from pipeline.step import Step
 from pipeline.store import Place, place
-from pipeline.store.workbench import workbench_for
 from pipeline.trouble import Trouble
 from pipeline.whole_set import decide
 from pipeline.work import Route, Task, Work
@@ -29,16 +28,15 @@ class Runner:
     def __init__(
         self,
         raw: Place,
-        processed: Place,
+        workbench: Workbench,
         ledger: Ledger,
         executor: Executor,
         say: Callable[[str], None] = print,
         follow_links: bool = False,
-        workbench: Workbench | None = None,
     ) -> None:
-        self.planner = Planner(raw, processed, ledger, follow_links)
-        self._processed = processed
-        self._workbench = workbench or workbench_for(processed)
+        self.planner = Planner(raw, workbench, ledger, follow_links)
+        self._processed = workbench.processed
+        self._workbench = workbench
         self._ledger = ledger
         self._executor = executor
         self._say = say
@@ -60,9 +58,7 @@ class Runner:
         try:
             if not plan.empty:
                 if step.whole_set:
-                    remarks = decide(
-                        step, plan, self.planner, self._ledger, self._processed, self._workbench
-                    )
+                    remarks = decide(step, plan, self.planner, self._ledger, self._workbench)
                 else:
                     self._process(step, plan, after)
             self._ledger.set_made_with(step.name, step.settings())

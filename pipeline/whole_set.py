@@ -17,12 +17,7 @@ from pipeline.workbench import Workbench
 
 
 def decide(
-    step: Step,
-    plan: Plan,
-    planner: Planner,
-    ledger: Ledger,
-    processed: Place,
-    workbench: Workbench,
+    step: Step, plan: Plan, planner: Planner, ledger: Ledger, workbench: Workbench
 ) -> list[str]:
     """Let the stage judge all its pictures, and update its folder where decisions changed.
 
@@ -31,7 +26,7 @@ def decide(
     run decide again. What the stage remembers is written together with the new rows, so the next
     run comes to the same decisions. Returns the stage's remarks.
     """
-    memory = step.memory()
+    processed, memory = workbench.processed, step.memory()
     earlier = ledger.remembered(memory) if memory else {}
     samples = [sample.with_only(step.needs()) for sample in planner.samples(step)]
     decisions = sorted(step.decide(samples, earlier), key=lambda decision: decision.sample.key)

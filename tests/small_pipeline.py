@@ -19,6 +19,7 @@ from pipeline.pictures import decode, encode
 from pipeline.runner import Runner
 from pipeline.sample import Reject, Sample
 from pipeline.step import PictureStage, Step
+from pipeline.workbench import Workbench
 from stages.dedupe import Dedupe
 from stages.likeness.hashes import recognition
 from stages.split import Split
@@ -115,7 +116,8 @@ class Home:
         processed = self.path / "processed"
         processed.mkdir(exist_ok=True)
         with Ledger(processed / "ledger.sqlite") as ledger, executor or Serial() as running:
-            runner = Runner(self.path / "raw", processed, ledger, running, say or lines.append)
+            bench = Workbench(processed)
+            runner = Runner(self.path / "raw", bench, ledger, running, say or lines.append)
             wanted = steps or chain(self.log)
             for place, step in enumerate(wanted):
                 runner.run(step, () if one_by_one else wanted[place + 1 :])

@@ -15,6 +15,7 @@ from pipeline.ledger import Ledger
 from pipeline.pictures import encode
 from pipeline.runner import Runner
 from pipeline.step import Step
+from pipeline.workbench import Workbench
 from stages.report.reasons import REASONS
 
 ROOT = Path(__file__).parent.parent
@@ -64,7 +65,8 @@ def test_the_example_of_a_stage_works(tmp_path: Path, monkeypatch: pytest.Monkey
     processed = tmp_path / "processed"
     processed.mkdir()
     with Ledger(None) as ledger:
-        runner = Runner(tmp_path / "raw", processed, ledger, Serial(), say=lambda _: None)
+        bench = Workbench(processed)
+        runner = Runner(tmp_path / "raw", bench, ledger, Serial(), say=lambda _: None)
         runner.run(Step("sharp", kind(), "sharp", None))
         assert ledger.counts("sharp") == (1, {"blurred": 1}, 0)
 

@@ -51,7 +51,7 @@ class SharedTraining:
             path = Path(folder) / LEDGER
             path.write_bytes(self.ledger)
             with Ledger(path) as ledger:
-                runner = Runner(common.raw, common.processed, ledger, Serial(), workbench=workbench)
+                runner = Runner(common.raw, workbench, ledger, Serial())
                 context = Context(self.settings, self.steps, ledger, runner, Serial(), workbench)
                 self.train(context, world)
 

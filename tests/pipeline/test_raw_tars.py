@@ -106,6 +106,18 @@ def test_a_damaged_tar_ends_in_reasons_and_is_left_as_it_is(
     assert path.read_bytes() == data
 
 
+def test_the_list_of_a_tar_lies_in_the_scratch_folder_of_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    put(tmp_path / "raw" / "a" / "x.tar", tar_of(a_jpg=b"x"))
+    where = ["--raw", tmp_path / "raw", "--processed", "memory://lists/p", "--workers", "0"]
+    scratch = tmp_path / "scratch"
+    assert main(["normalize", *map(str, where), "--scratch", str(scratch)]) == 0
+    assert len(list(scratch.glob("*/cache/tars/*.json"))) == 1
+    assert not (tmp_path / "home").exists()
+
+
 def test_a_data_set_of_shards_is_the_raw_folder_of_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
