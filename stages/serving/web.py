@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -21,6 +23,7 @@ from stages.serving.service import PredictionService, Refused
 PAGE = Path(__file__).parent / "page"
 PLACES = {"/": "index.html", "/docs": "docs.html", "/openapi.json": "openapi.json"}
 CONNECTIONS = 256  # more are turned away
+GRACE = 1.0  # seconds that a server which ends gives its connections; an answer takes milliseconds
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -53,7 +56,7 @@ def server(service: PredictionService, loopback: bool) -> uvicorn.Server:
 
 def http_server(app: Starlette) -> uvicorn.Server:
     """An application behind HTTP with the security headers, not yet running."""
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             app,
             http="h11",
@@ -66,9 +69,25 @@ def http_server(app: Starlette) -> uvicorn.Server:
             headers=list(HEADERS.items()),
             proxy_headers=False,
             limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=1,  # seconds; an answer takes milliseconds
         )
     )
+
+
+class _Server(uvicorn.Server):
+    """A server that ends without a word while uploads are under way.
+
+    uvicorn's own limit (`timeout_graceful_shutdown`) prints a message, cancels requests and
+    leaves their connections open.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().call_later(GRACE, self._cut)
+        await super().shutdown(sockets)
+
+    def _cut(self) -> None:
+        """End the connections that are left; their requests see that the client is gone."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
 
 async def _file(path: Path, request: Request) -> Response:

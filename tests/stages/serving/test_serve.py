@@ -232,11 +232,19 @@ def test_more_uploads_than_there_is_room_for_are_sent_away(server: Served, photo
     assert reply[0] == 200  # every place is given back: none of those ever ended
 
 
-def test_slow_uploads_end_and_so_does_the_server(model: Path) -> None:
-    with serving(model, "--timeout", 1) as server:
-        with half_an_upload(server) as slow:
-            assert b"408 Request Timeout" in slow.recv(4096)
-        with half_an_upload(server):
+def test_slow_uploads_end(model: Path) -> None:
+    with serving(model, "--timeout", 1) as server, half_an_upload(server) as slow:
+        assert b"408 Request Timeout" in slow.recv(4096)
+
+
+@pytest.mark.parametrize("timeout", [1, 60])
+@pytest.mark.parametrize("head_start", [0, 0.3])
+def test_the_server_ends_while_uploads_are_under_way(
+    model: Path, timeout: float, head_start: float
+) -> None:
+    with serving(model, "--timeout", timeout) as server:
+        with half_an_upload(server), half_an_upload(server):
+            time.sleep(head_start)
             began = time.monotonic()
             server.process.send_signal(signal.SIGINT)
             output, errors = server.process.communicate(timeout=10)
