@@ -242,11 +242,14 @@ def test_slow_uploads_end(model: Path) -> None:
 def test_the_server_ends_while_uploads_are_under_way(
     model: Path, timeout: float, head_start: float
 ) -> None:
-    with serving(model, "--timeout", timeout) as server:
-        with half_an_upload(server), half_an_upload(server):
-            time.sleep(head_start)
-            server.process.send_signal(signal.SIGINT)
-            output, errors = server.process.communicate(timeout=30)
+    with (
+        serving(model, "--timeout", timeout) as server,
+        half_an_upload(server),
+        half_an_upload(server),
+    ):
+        time.sleep(head_start)
+        server.process.send_signal(signal.SIGINT)
+        output, errors = server.process.communicate(timeout=30)
     assert (server.process.returncode, output, errors) == (0, "serve: ended\n", "")
 
 
