@@ -105,7 +105,7 @@ bench-train: setup ## this trainer against the published loop, same crops, same 
 check: setup .venv/ready-dev ## format, lint, types
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 
-$(READY): pyproject.toml constraints.txt setup.py stages/face/haar_scan.c pipeline/dlib-bin.txt
+$(READY): pyproject.toml constraints.txt setup.py $(wildcard stages/face/*.c) pipeline/dlib-bin.txt
 	@sh pipeline/prerequisites.sh "$(PYTHON)"
 	@mkdir -p raw processed
 	@test -x .venv/bin/python || "$(PYTHON)" -m venv .venv

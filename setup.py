@@ -1,14 +1,18 @@
-"""What pyproject.toml cannot say yet: one module is C, for the compiler that dlib needs anyway."""
+"""What pyproject.toml cannot say yet: two modules are C."""
 
 from setuptools import Extension, setup
 
+FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-Wno-psabi"]
+
+# Without them OpenCV searches and dlib looks: the same faces and points, later.
 setup(
     ext_modules=[
         Extension(
-            "stages.face.haar_scan",
-            ["stages/face/haar_scan.c"],
-            extra_compile_args=["-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
-            optional=True,  # without it OpenCV searches: the same faces, later
+            f"stages.face.{name}",
+            [f"stages/face/{name}.c"],
+            extra_compile_args=FLAGS,
+            optional=True,
         )
+        for name in ("haar_scan", "landmark_trees")
     ]
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.trouble import Trouble
-from stages.face.haar import COMPILED
+from stages.face import haar, landmarks
 from stages.face.model_files import HAAR, PUBLISHED, installed
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ PACKAGES = (
     *("numpy", "opencv-python", "dlib", "dlib-bin", "ai-edge-litert", "pillow", "pillow-heif"),
     *("torch", "torchvision"),
 )
-SLOWER = "OpenCV's, several times slower: apt-get install gcc python3-dev, then make -B setup"
+SLOWER = "several times slower: apt-get install gcc python3-dev, then make -B setup"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,11 @@ class Doctor:
         print(f"python         {platform.python_version()}")
         for name in PACKAGES:
             print(f"{name:<15}{_version(name) or 'not installed'}")
-        print(f"{'face search':<15}{'compiled' if COMPILED else SLOWER}")
+        for part, module, other in (
+            ("face search", haar, "OpenCV's"),
+            ("landmarks", landmarks, "dlib's"),
+        ):
+            print(f"{part:<15}{'compiled' if module.COMPILED else f'{other}, {SLOWER}'}")
         complaints = [text for text in (_opencv(), dlib(), _torch(), *_models()) if text]
         for complaint in complaints:
             print(f"NOT WELL: {complaint}")

@@ -1,0 +1,6 @@
+from typing import NewType
+
+Model = NewType("Model", object)
+
+def load(file: object, /) -> Model: ...
+def points(model: Model, picture: object, height: int, width: int, boxes: object, /) -> bytes: ...
