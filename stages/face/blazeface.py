@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.sample import Image
-from stages.face.crop import Box, Square, overlap
+from stages.face.crop import Box, Square, overlaps
 from stages.face.network import Network
 
 SIDE = 128  # of the published network's input, in pixels
@@ -84,10 +84,11 @@ def _anchors(side: int) -> NDArray[np.float64]:
 def _merged(scores: NDArray[np.float64], boxes: NDArray[np.float64]) -> list[Detection]:
     """One detection for each face, best first: the mean of its N×4 boxes, weighted by score."""
     detections = []
-    left = np.argsort(-scores, kind="stable").tolist()
-    while left:
-        group = [index for index in left if overlap(boxes[left[0]], boxes[index]) > SAME_FACE]
+    left = np.argsort(-scores, kind="stable")
+    while left.size:
+        same = overlaps(boxes[left[0]], boxes[left]) > SAME_FACE
+        group = left[same]
         box = np.average(boxes[group], axis=0, weights=scores[group]).tolist()
         detections.append(Detection(float(scores[left[0]]), tuple(box)))
-        left = [index for index in left if index not in group]
+        left = left[~same]
     return detections

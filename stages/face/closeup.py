@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +91,7 @@ class Closeup:
         return np.asarray(cut, np.uint8)
 
 
-def moved(points: Points, matrix: Matrix) -> Points:
+def moved(points: NDArray[Any], matrix: Matrix) -> Points:
     """Points of a cut in pixels of the picture."""
     return points @ matrix[:, :2].T + matrix[:, 2]
 

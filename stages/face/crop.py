@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.sample import Image
 
@@ -115,7 +116,13 @@ def square(image: Image, side: int) -> Image:
 
 def overlap(first: Sequence[float], second: Sequence[float]) -> float:
     """Intersection over union of two boxes (left, top, width, height), 0 to 1."""
-    width = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
-    height = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
-    shared = max(0.0, width) * max(0.0, height)
-    return shared / (first[2] * first[3] + second[2] * second[3] - shared)
+    return float(overlaps(np.asarray(first), np.asarray(second)))
+
+
+def overlaps(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
+    """The same of …×4 boxes; the leading axes are broadcast."""
+    low = np.maximum(first[..., :2], second[..., :2])
+    high = np.minimum(first[..., :2] + first[..., 2:], second[..., :2] + second[..., 2:])
+    shared = np.prod((high - low).clip(0), axis=-1)
+    both = np.prod(first[..., 2:], axis=-1) + np.prod(second[..., 2:], axis=-1)
+    return np.asarray(shared / np.maximum(both - shared, np.finfo(float).tiny))

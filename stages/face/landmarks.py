@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -46,17 +46,16 @@ def find_landmarks(image: Image, face: list[int]) -> Landmarks:
 
 
 def upright_landmarks(
-    closeup: Closeup, face: Region, shifts: Iterable[tuple[float, float]]
-) -> list[Points]:
-    """68 × 2 points in pixels of the picture for each shift (x, y) of the box, in its sides.
+    closeup: Closeup, face: Region, shifts: Sequence[tuple[float, float]]
+) -> Points:
+    """N × 68 × 2 points in pixels of the picture, for N shifts (x, y) of the box, in its sides.
 
     `face` is a box as dlib's own detector gives it, turned with the face.
     """
     around, pixels = Region(face.x, face.y, CUT * face.side, face.angle), round(CUT * BOX)
     cut, matrix = closeup.upright(around, pixels), around.matrix(pixels)
-    corners = np.rint((np.array(list(shifts)) + (CUT - 1) / 2) * BOX).astype(np.int32)
-    found = _model()(cut, np.hstack([corners, corners + BOX - 1]))
-    return [moved(points.astype(float), matrix) for points in found]
+    corners = np.rint((np.array(shifts) + (CUT - 1) / 2) * BOX).astype(np.int32)
+    return moved(_model()(cut, np.hstack([corners, corners + BOX - 1])), matrix)
 
 
 @cache

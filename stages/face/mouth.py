@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.sample import Image
 from stages.face.closeup import Closeup, Points, Region, box_of, turned
-from stages.face.crop import Box, overlap
+from stages.face.crop import Box, overlaps
 from stages.face.landmarks import LIPS, find_landmarks, upright_landmarks
 from stages.face.mesh import Mesh, find_mesh
 
@@ -22,9 +22,10 @@ Model = Literal["dlib", "mesh"]
 # makes a second pass on most faces, which brings its points nearer to those set by people.
 TO_MESH = (0.006, 0.07, 1.035)
 TO_DLIB = (0.014, 0.026, 0.97)  # the same from the mesh's box to the box that dlib's model wants
-# Of that box, in its sides: to its sides and corners, all by 0.05.
-SIDES = [(0.0, 0.05), (0.05, 0.0), (-0.05, 0.0), (0.0, -0.05)]
-CORNERS = [(0.035, 0.035), (-0.035, 0.035), (0.035, -0.035), (-0.035, -0.035)]
+# Shifts of that box, in its sides: none; and to its sides and corners, all by 0.05.
+MIDDLE = [(0.0, 0.0)]
+AROUND = [(0.0, 0.05), (0.05, 0.0), (-0.05, 0.0), (0.0, -0.05)]
+AROUND += [(0.035, 0.035), (-0.035, 0.035), (0.035, -0.035), (-0.035, -0.035)]
 ASK_ONCE = 0.8  # overlap with FaceMesh's mouth from which dlib is asked only once
 ALIKE = 0.8  # overlap from which mouths are averaged
 OF_MESH = 2 / 3  # weight of FaceMesh's mouth, beside dlib's
@@ -126,26 +127,29 @@ def _landmarks(closeup: Closeup, face: Region, mesh: Mesh, whole: bool) -> tuple
     result is the mean of the answers that resemble the one nearest to the mesh's mouth.
     """
 
-    def agreement_upright(points: Points, others: Points) -> float:
-        return agreement(turned(points, face.angle), turned(others, face.angle))
+    def upright(points: Points) -> Points:
+        return turned(points[..., LIPS, :], face.angle)
 
-    found = upright_landmarks(closeup, face, [(0.0, 0.0)])
-    if not whole or agreement_upright(found[0][LIPS], mesh.lips) < ASK_ONCE:
-        found += upright_landmarks(closeup, face, SIDES + CORNERS)
-    best = max(found, key=lambda points: agreement_upright(points[LIPS], mesh.lips))
-    alike = [points for points in found if agreement_upright(points[LIPS], best[LIPS]) >= ALIKE]
-    return np.mean(alike, axis=0), agreement_upright(best[LIPS], mesh.lips)
-
-
-def agreement(first: Points, second: Points) -> float:
-    """Intersection over union of the squares around two mouths, 0 to 1."""
-    return overlap(_square(box_of(first)), _square(box_of(second)))
+    mesh_lips = turned(mesh.lips, face.angle)
+    found = upright_landmarks(closeup, face, MIDDLE if whole else MIDDLE + AROUND)
+    near = agreement(upright(found), mesh_lips)
+    if whole and near[0] < ASK_ONCE:
+        found = np.concatenate([found, upright_landmarks(closeup, face, AROUND)])
+        near = agreement(upright(found), mesh_lips)
+    best = int(near.argmax())
+    alike = agreement(upright(found), upright(found[best])) >= ALIKE
+    return found[alike].mean(axis=0), float(near[best])
 
 
-def _square(box: Sequence[float]) -> Box:
-    left, top, width, height = box
-    side = max(width, height)
-    return left + (width - side) / 2, top + (height - side) / 2, side, side
+def agreement(first: Points, second: Points) -> NDArray[np.float64]:
+    """Intersection over union of the squares around mouths (… × 20 × 2 points each), 0 to 1."""
+    return overlaps(_squares(first), _squares(second))
+
+
+def _squares(lips: Points) -> NDArray[np.float64]:
+    low, high = lips.min(axis=-2), lips.max(axis=-2)
+    sides = np.repeat((high - low).max(axis=-1, keepdims=True), 2, axis=-1)
+    return np.concatenate([(low + high - sides) / 2, sides], axis=-1)
 
 
 def _mean(lips: Points, mesh_lips: Points) -> Box:
