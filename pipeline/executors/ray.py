@@ -7,19 +7,17 @@ import signal
 import socket
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pipeline.executors import Lost, R, T, in_order
+from pipeline.executors.chunk_queue import LOSSES, Chunk, ChunkQueue
 from pipeline.executors.processes import Processes
 from pipeline.trouble import Trouble, Usage
 
@@ -31,6 +29,7 @@ CHUNK_SECONDS = 0.5  # how long a chunk should take
 LONGEST_CHUNK = 256  # items
 LOOK_SECONDS = 5.0  # between two looks at how many CPUs the cluster has
 ANSWER_SECONDS = 5.0  # in which a cluster's port must answer
+NO_CPU_SECONDS = 600.0  # in which a cluster without any CPU must get one; clouds take minutes
 STORE = 100_000_000  # bytes of shared memory for results, in a Ray that is started here
 ENVIRONMENT = {  # Ray reads it when it is imported
     "RAY_USAGE_STATS_ENABLED": "0",  # it reports to nobody
@@ -40,27 +39,22 @@ ENVIRONMENT = {  # Ray reads it when it is imported
 }
 
 
+NO_CPU = (
+    "the cluster has no CPU left: start its machines again, then run the same command again; it "
+    "goes on from here"
+)
+NODES_LOST = (
+    f"its machine was lost {LOSSES + 1} times, the last time with nothing else at work; "
+    "did it need more memory than the machine has?"
+)
+
+
 class Terms(NamedTuple):
     """How workers work: the driver's folder, and seconds and gigabytes as for Processes."""
 
     folder: str
     timeout: float
     memory: float
-
-
-@dataclass(frozen=True)
-class Chunk(Generic[T]):
-    """Items that travel together. `suspect`: a single item over which a worker died already."""
-
-    items: list[T]
-    suspect: bool = False
-
-    def parts(self) -> list[Chunk[T]]:
-        """The chunk in two halves; a single item is suspect from now on."""
-        if len(self.items) == 1:
-            return [Chunk(self.items, suspect=True)]
-        half = len(self.items) // 2
-        return [Chunk(self.items[:half]), Chunk(self.items[half:])]
 
 
 class Ray:
@@ -95,22 +89,23 @@ class Ray:
     ) -> Iterator[tuple[T, R | Exception]]:
         """As the protocol says. Takes only a few chunks for each CPU ahead.
 
-        The chunk of a lost node is done once more. The chunk of a lost Ray worker is halved; an
-        item over which two were lost is Lost. Raises Trouble where a node cannot do the work.
+        The chunk of a lost Ray worker is halved; an item over which two were lost is Lost. The
+        chunk of a lost node is done once more; after LOSSES nodes each of its items is done while
+        nothing else is under way, and is Lost if one more node goes. Raises Trouble where a node
+        cannot do the work, or the cluster has no node left.
         """
         from ray import get, remote
         from ray.exceptions import NodeDiedError, ObjectLostError, RayError, RayTaskError
 
         self.connect()
         work = remote(num_cpus=1, max_retries=0)(_results)
-        items = iter(items)
-        retries: deque[Chunk[T]] = deque()
+        queue = ChunkQueue(items)
         pending: dict[ObjectRef, Chunk[T]] = {}
         size, window = 1, _Window(self)
         while True:
             while len(pending) < window.size():
-                chunk = retries.popleft() if retries else Chunk(list(islice(items, size)))
-                if not chunk.items:
+                chunk = queue.next(size, len(pending))
+                if chunk is None:
                     break
                 try:
                     pending[work.remote(function, chunk.items, self._terms)] = chunk
@@ -125,12 +120,15 @@ class Ray:
                 except RayTaskError as error:
                     raise Trouble(_explained(error)) from error
                 except (NodeDiedError, ObjectLostError):
-                    retries.append(chunk)
+                    if chunk.alone:
+                        yield chunk.items[0], Lost("crashed", NODES_LOST)
+                    else:
+                        queue.put_back(chunk.after_node_loss())
                 except RayError as error:
                     if chunk.suspect:
                         yield chunk.items[0], Lost("crashed", f"its Ray worker was lost: {error}")
                     else:
-                        retries.extend(chunk.parts())
+                        queue.put_back(chunk.after_worker_loss())
                 else:
                     size = max(1, min(LONGEST_CHUNK, int(CHUNK_SECONDS * len(results) / seconds)))
                     yield from zip(chunk.items, results, strict=True)
@@ -193,19 +191,26 @@ class _Window:
         self._executor = executor
         self._size = 0
         self._due = 0.0
+        self._without = 0.0  # since when there is no CPU; 0 while there is one
 
     def size(self) -> int:
-        if time.monotonic() >= self._due:
-            self._size = AHEAD * max(1, self._executor.count("CPU"))
-            self._due = time.monotonic() + LOOK_SECONDS
+        """Raises Trouble where the cluster has been without a CPU for NO_CPU_SECONDS."""
+        now = time.monotonic()
+        if now >= self._due:
+            cpus = self._executor.count("CPU")
+            self._without = 0.0 if cpus else self._without or now
+            if not cpus and now - self._without > NO_CPU_SECONDS:
+                raise Trouble(NO_CPU)
+            self._size = AHEAD * max(1, cpus)
+            self._due = now + LOOK_SECONDS
         return self._size
 
 
 def _ended(pending: list[ObjectRef]) -> list[ObjectRef]:
-    """Wait for the first chunk that ends; returns all that have."""
+    """Wait for the first chunk that ends; returns all that have. None after LOOK_SECONDS."""
     from ray import wait
 
-    wait(pending)
+    wait(pending, timeout=LOOK_SECONDS)
     ended: list[ObjectRef] = wait(pending, num_returns=len(pending), timeout=0)[0]
     return ended
 

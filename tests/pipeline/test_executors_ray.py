@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -19,7 +20,8 @@ from served import portrait_file, small_model
 from small_pipeline import Home, Take, chain, picture
 
 from pipeline import __main__
-from pipeline.executors import Lost
+from pipeline.executors import Lost, ray
+from pipeline.executors.chunk_queue import LOSSES
 from pipeline.executors.ray import ENVIRONMENT, Ray
 from pipeline.sample import Sample
 from pipeline.trouble import Trouble
@@ -27,7 +29,8 @@ from pipeline.trouble import Trouble
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 TIMEOUT = 4.0  # seconds; the same in each test, so that workers serve several
-MEMORY = 80_000_000  # bytes of each node's object store; Ray takes no less
+QUICK = {"health_check_period_ms": 200, "health_check_failure_threshold": 2}  # sees nodes end
+SMALL = {"object_store_memory": 80_000_000, "include_dashboard": False}  # Ray takes no less
 
 
 @dataclass
@@ -38,6 +41,20 @@ class TwoNodes:
     address: str
     nodes: list[Any]
 
+    def add(self, count: int) -> None:
+        """More nodes of one CPU."""
+        for _ in range(count):
+            self.nodes.append(self.cluster.add_node(wait=False, num_cpus=1, **SMALL))
+        self.cluster.wait_for_nodes()
+
+    def without_dead(self) -> int:
+        """Take nodes whose processes have ended out of the cluster; returns how many."""
+        dead = [node for node in self.nodes if not node.remaining_processes_alive()]
+        for node in dead:
+            self.nodes.remove(node)
+            self.cluster.remove_node(node)
+        return len(dead)
+
 
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[TwoNodes]:
@@ -47,12 +64,13 @@ def two_nodes() -> Iterator[TwoNodes]:
             patch.setenv(name, value)
         from ray.cluster_utils import Cluster
 
-        small = {"object_store_memory": MEMORY, "include_dashboard": False}
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
-        nodes = [cluster.add_node(num_cpus=1, **small) for _ in range(2)]
+        head = {"num_cpus": 0, "_system_config": QUICK, **SMALL}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        nodes = TwoNodes(cluster, cluster.address, [])
+        nodes.add(2)
         with Ray(cluster.address, 2) as executor:
             executor.connect()  # once for all tests
-            yield TwoNodes(cluster, cluster.address, nodes)
+            yield nodes
         cluster.shutdown()
 
 
@@ -88,6 +106,19 @@ class SlowTake(Take):
 
     def __call__(self, sample: Sample) -> Sample:
         time.sleep(0.05)
+        return super().__call__(sample)
+
+
+@dataclass(frozen=True)
+class KillsNode(Take):
+    """As Take, but the picture a/6.jpg ends its node: the raylet, then the workers."""
+
+    def __call__(self, sample: Sample) -> Sample:
+        if sample.key == "a/6.jpg":
+            worker = os.getppid()
+            raylet = subprocess.check_output(["ps", "-o", "ppid=", "-p", f"{worker}"])
+            for process in (int(raylet), worker, os.getpid()):
+                os.kill(process, signal.SIGKILL)
         return super().__call__(sample)
 
 
@@ -144,6 +175,26 @@ def test_a_node_that_is_lost_changes_neither_rows_nor_bytes(
     assert cluster.tree() == alone.tree()
 
 
+def test_a_picture_that_takes_each_machine_down_is_crashed_and_its_neighbours_are_kept(
+    two_nodes: TwoNodes, tmp_path: Path
+) -> None:
+    alone, cluster = Home(tmp_path / "alone"), Home(tmp_path / "cluster")
+    for home in (alone, cluster):
+        home.path.mkdir()
+        for number in range(12):
+            path = home.put(f"a/{number}.jpg", picture(number))
+            os.utime(path, ns=(10**18, 10**18))
+    alone.run(chain()[:2])
+    two_nodes.add(LOSSES + 2 - len(two_nodes.nodes))
+    cluster.run(chain(take=KillsNode())[:2], Ray(two_nodes.address, 2, TIMEOUT))
+    assert two_nodes.without_dead() == LOSSES + 1
+    ((verdict, reason, detail),) = cluster.rows("verdict, reason, detail", "key = 'a/6.jpg'")
+    assert (verdict, reason) == ("error", "crashed")
+    assert "its machine was lost 3 times, the last time with nothing else at work" in detail
+    others = "key != 'a/6.jpg'"
+    assert cluster.rows(where=others) == alone.rows(where=others)
+
+
 def test_predict_labels_a_folder_on_a_cluster_as_without_one(
     two_nodes: TwoNodes, pipeline: Command, tmp_path: Path
 ) -> None:
@@ -188,3 +239,18 @@ def test_a_node_that_lacks_a_module_ends_the_command_with_a_sentence(
         pytest.raises(Trouble, match=r"cannot do the work \(.*No module named 'only_here'"),
     ):
         list(executor.map(same, range(3)))
+
+
+def test_a_cluster_without_a_node_left_ends_the_command_with_a_sentence(
+    two_nodes: TwoNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last test here: it leaves no node."""
+    for node in two_nodes.nodes:
+        two_nodes.cluster.remove_node(node, allow_graceful=False)
+    monkeypatch.setattr(ray, "LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(ray, "NO_CPU_SECONDS", 1.0)
+    with (
+        Ray(two_nodes.address, 2, TIMEOUT) as executor,
+        pytest.raises(Trouble, match=r"the cluster has no CPU left: .* run the same command again"),
+    ):
+        list(executor.map(unlucky, range(3)))
