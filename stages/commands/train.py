@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -15,9 +14,9 @@ from pipeline.settings import near_misses
 from pipeline.trouble import Trouble, Usage
 from stages.commands.common import region_of
 from stages.commands.region_hint import region_hint
-from stages.commands.train_together import SharedTraining, ledger_bytes, train_on_cluster
+from stages.commands.train_together import SharedTraining, ledger_bytes, several, train_on_cluster
 from stages.model import card
-from stages.model.description import Description, installed_versions, to_json
+from stages.model.description import Description, installed_versions
 from stages.partition.given import side_of
 from stages.partition.shards import INDEX
 from stages.training.recipes import RECIPES, Recipe
@@ -25,14 +24,10 @@ from stages.training.runs import REPLACED, UNFINISHED, Plan, Run
 from stages.training.summary import closing_line, data_text
 
 if TYPE_CHECKING:
-    from torch import device as Device
-    from torch import nn
-
     from pipeline.context import Context
     from stages.training.data import Crops
     from stages.training.distributed import World
     from stages.training.sets import Counts
-    from stages.training.state import Numbers
     from stages.training.stream import Stream, TrainingSet
 
 
@@ -188,6 +183,7 @@ class Train:
         from stages.training.devices import device_name, device_of
         from stages.training.loop import end_of, fit
         from stages.training.record import RunFolder
+        from stages.training.result import judge, saver
 
         run, plan, device = self._run(context), self.plan(context), device_of(self.device)
         tell = print if world.writes else _silent
@@ -213,7 +209,7 @@ class Train:
         tell(data_text(counts, recipe.epochs))
         described = self._description(context, labels, recipe, train.side)
         with RunFolder(
-            run.building, self.resume, _saver(run.building, described), world.writes
+            run.building, self.resume, saver(run.building, described), world.writes
         ) as record:
             state = fit(recipe, self.seed, train, sets["val"], labels, device, record, world)
             if record.stop_requested and state.epoch < end_of(state, recipe):
@@ -222,7 +218,7 @@ class Train:
             done = {"plan": plan, "best": state.best, "counts": counts, "device": where}
             if world.writes:
                 record.finish(state)
-                record.show_confusion(_judge(run.building, sets, labels, device), labels)
+                record.show_confusion(judge(run.building, sets, labels, device), labels)
         if world.writes:
             files.write(run.building / "labels.json", json.dumps(labels, ensure_ascii=False))
             card.write(run.building, counts)
@@ -252,57 +248,5 @@ class Train:
         )
 
 
-def _saver(folder: Path, description: Description) -> Callable[[str, nn.Module, Numbers], None]:
-    """Writes weights under a name, described by the numbers of their epoch."""
-    from stages.model.weights import save_model
-
-    def save(name: str, network: nn.Module, numbers: Numbers) -> None:
-        save_model(folder / name, network, replace(description, numbers=numbers))
-
-    return save
-
-
-def _judge(
-    folder: Path, sets: Mapping[str, Crops], labels: list[str], device: Device
-) -> list[list[int]]:
-    """Metrics of the best weights on val and test, printed and kept; val's confusion matrix.
-
-    The temperature that val asks for goes into the description first, unless val chose the weights:
-    then it would be too sure of them.
-    """
-    from stages.model.weights import load_model
-    from stages.training.calibration import temperature_of
-    from stages.training.metrics import measure, table
-    from stages.training.validation import logits_of
-
-    network, description = load_model(folder)
-    network = network.to(device)
-    logits = {
-        split: logits_of(network, crops.pictures, description.recipe, device)
-        for split, crops in sets.items()
-        if split != "train"
-    }
-    if not description.recipe.chooses_epoch:  # the best weights are the last ones
-        temperature = temperature_of(logits["val"], sets["val"].classes)
-        description = replace(description, temperature=round(temperature, 4))
-        for name in ("best.json", "last.json"):
-            files.write(folder / name, to_json(description))
-        print(f"train: temperature {temperature:.2f}, fitted on validation")
-    judged = {
-        split: measure(values / description.temperature, sets[split].classes, labels)
-        for split, values in logits.items()
-    }
-    for split, metrics in judged.items():
-        print(f"{split}: {table(metrics)}")
-    figures = {split: asdict(metrics) for split, metrics in judged.items()}
-    files.write(folder / "evaluation.json", json.dumps(figures, indent=2))
-    return judged["val"].confusion
-
-
 def _silent(_: str) -> None:
     """What a process prints that is not the first."""
-
-
-def several() -> bool:
-    """Whether torchrun started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1

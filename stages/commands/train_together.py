@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from stages.training.distributed import World
 
     Train = Callable[[Context, World], int]
+
+
+def several() -> bool:
+    """Whether torchrun started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def ledger_bytes(ledger: Path) -> bytes:

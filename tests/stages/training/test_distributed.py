@@ -16,7 +16,7 @@ from small_sets import ALONE, crops, epochs_in, flags, metrics_in, put_divided, 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.commands.train import several
+from stages.commands.train_together import several
 from stages.training.distributed import World, joined, share_batch_norm
 from stages.training.loop import fit
 from stages.training.models import build
