@@ -6,6 +6,7 @@ No package is there yet when it runs: it uses the standard library alone.
 from __future__ import annotations
 
 import argparse
+import compileall
 import re
 import shutil
 import subprocess
@@ -42,6 +43,7 @@ def main() -> int:
         raw = "--progress-bar=raw"
         pip("install", raw, "--no-compile", "-c", str(ROOT / "constraints.txt"), *wanted)
         pip("install", "--no-deps", "--editable", str(ROOT))
+        compile_modules()
     except (RuntimeError, OSError) as error:
         print(f"setup: {error}\nsetup: the whole log is {LOG}", file=sys.stderr)
         return 1
@@ -80,6 +82,18 @@ def install_wheel() -> None:
         if "find a version" not in str(error):
             raise
         raise RuntimeError(f"{error}. To compile dlib instead: make setup DLIB=source") from error
+
+
+def compile_modules() -> None:
+    """Turn all modules into bytecode, on all cores; pip would use one.
+
+    Without this every start would compile what it imports, for as long as Python cannot or may
+    not write bytecode (PYTHONDONTWRITEBYTECODE, a folder of another user). A file of a package that
+    does not compile, an example of its tests say, is left as it is.
+    """
+    print("setup: modules are compiled, so that every start is quick")
+    for folder in (sysconfig.get_path("purelib"), ROOT / "pipeline", ROOT / "stages"):
+        compileall.compile_dir(folder, quiet=2, workers=0)
 
 
 def is_installed(name: str) -> bool:
