@@ -6,8 +6,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import decisions, files
+from pipeline import decisions
 from pipeline.context import Context
+from pipeline.folder_lock import hold
 from pipeline.store import require_local
 from pipeline.trouble import Trouble
 
@@ -25,7 +26,7 @@ class Reset:
             raise Trouble(
                 f"{folder} holds no ledger, so this program did not make it: nothing deleted"
             )
-        with files.hold(folder):
+        with hold(folder):
             return self._empty(folder)
 
     def _empty(self, folder: Path) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline import files
+from pipeline.folder_lock import hold
 from pipeline.store import Place
 
 LEDGER = "ledger.sqlite"
@@ -35,7 +35,7 @@ class Workbench:
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Keep the processed folder to this command. Raises Trouble, which says who has it."""
-        with files.hold(self.folder):
+        with hold(self.folder):
             yield
 
     def read(self) -> None:

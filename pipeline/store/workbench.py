@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from pipeline import files
+from pipeline.folder_lock import InUse, hold
 from pipeline.store import Address, Place, StoreTrouble
 from pipeline.store.copies import LocalCopies
 from pipeline.store.lock import StoreLock
@@ -50,7 +51,7 @@ class StoreWorkbench(Workbench):
     def hold(self) -> Iterator[None]:
         """As for a local folder. The ledger is the store's in here, and in the store after it."""
         with (
-            files.hold(self.folder, shown_as=self._store),
+            hold(self.folder, shown_as=self._store),
             StoreLock(self._store, self._home()) as self._lock,
         ):
             self._fetch_ledger()
@@ -64,7 +65,7 @@ class StoreWorkbench(Workbench):
 
     def read(self) -> None:
         """Get the ledger. If a command of this machine is at work on it, it is taken as it is."""
-        with suppress(files.InUse), files.hold(self.folder, shown_as=self._store):
+        with suppress(InUse), hold(self.folder, shown_as=self._store):
             self._fetch_ledger()
 
     def settle(self) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import doctest
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,6 @@ from hypothesis import strategies as st
 from small_files import put
 
 from pipeline import files
-from pipeline.trouble import Trouble
 
 UNHURRIED = settings(deadline=None)  # a busy machine is no failure
 PARTS = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1)
@@ -105,48 +101,3 @@ def test_model_files_are_told_apart_by_both_ends_and_size(tmp_path: Path) -> Non
     known = [files.identity(put(tmp_path / str(i), data)) for i, data in enumerate(variants)]
     assert len(set(known)) == len(variants)
     assert files.identity(put(tmp_path / "again", base)) == known[0]
-
-
-def test_the_second_holder_is_told_who_has_the_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "processed"
-    with (
-        files.hold(folder),
-        pytest.raises(Trouble, match=rf"processed is in use by process {os.getpid()}: wait"),
-        files.hold(folder),
-    ):
-        pytest.fail("two held one folder")
-    with files.hold(folder):  # free again
-        pass
-
-
-def test_trouble_leaves_nothing_half_written_behind_and_all_else_as_it_was(tmp_path: Path) -> None:
-    halves = [put(tmp_path / name) for name in (".new-12-x.jpg", "a/b/.new-345-y.jpg")]
-    others = [put(tmp_path / name) for name in ("a/x.jpg", "a/.new-predictions.csv")]
-    with pytest.raises(Trouble, match="the disk is full"), files.hold(tmp_path):
-        raise Trouble("the disk is full")
-    assert not any(half.exists() for half in halves)
-    assert all(other.exists() for other in others)
-
-
-def test_a_holder_in_another_process_is_named_and_its_death_frees_the_folder(
-    tmp_path: Path,
-) -> None:
-    code = (
-        "import sys, time; from pathlib import Path; from pipeline import files\n"
-        "with files.hold(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout and other.stdout.readline() == "held\n"
-        with pytest.raises(Trouble, match=f"process {other.pid}:"), files.hold(tmp_path):
-            pass
-        other.kill()
-        other.wait()
-        with files.hold(tmp_path):
-            assert (tmp_path / ".lock").read_text() == str(os.getpid())
-
-
-def test_a_processed_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
-    path = put(tmp_path / "processed")
-    with pytest.raises(Trouble, match="processed"), files.hold(path):
-        pass
