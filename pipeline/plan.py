@@ -9,7 +9,8 @@ from pathlib import Path
 from pipeline import decisions, files
 from pipeline.labels import require_clear
 from pipeline.ledger import Ledger
-from pipeline.raw import Found, Listing, copies, find, without_clashes
+from pipeline.listing import Found, Listing
+from pipeline.raw import copies, find, without_clashes
 from pipeline.sample import Sample
 from pipeline.step import Step
 from pipeline.store import Place

@@ -1,4 +1,4 @@
-"""The user's folder of pictures: what is found in it, under which label and which split."""
+"""The user's folder of pictures: all files in it, those that clash, and those that are copies."""
 
 from __future__ import annotations
 
@@ -7,80 +7,17 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
 
-from pipeline import labels, leftovers, sources, tars
+from pipeline import leftovers, sources, tars
 from pipeline.files import identity, output_name, short_digest
 from pipeline.labels import label_of
-from pipeline.ledger import as_json
+from pipeline.listing import Found, Listing, printable, regular_file
 from pipeline.sample import Facts
 from pipeline.store import Address, Place, place
-from pipeline.tars import Contents, Member
-
-
-class Found(NamedTuple):
-    """A file below the raw folder.
-
-    `refusal` is the reason why it must not be opened; `facts` are what sources.csv says of it.
-    `inside` are offset and size in bytes, if it is part of the tar at `path`.
-    """
-
-    key: str
-    path: str
-    stamp: str
-    refusal: str = ""
-    facts: Facts = Facts()
-    inside: tuple[int, int] | None = None
-
-    @property
-    def place(self) -> Place:
-        """Where its bytes lie."""
-        if self.inside:  # a member has the methods by which pictures are read
-            return cast(Place, Member(Path(self.path), *self.inside))
-        return place(self.path)
-
-    @property
-    def label(self) -> str:
-        return label_of(self.key)
-
-
-@dataclass
-class Listing:
-    """What lies below a folder of pictures.
-
-    `files` are in order of their paths, folder by folder. `label_folders` are the labels that have
-    a folder, even an empty one. `leftovers` counts what programs left behind; `files` lacks it.
-    `leading_out` are keys of links that lead out of the folder and were not followed.
-    """
-
-    root: Place
-    files: list[Found] = field(default_factory=list)
-    label_folders: set[str] = field(default_factory=set)
-    leftovers: Counter[str] = field(default_factory=Counter)
-    leading_out: list[str] = field(default_factory=list)
-
-    def remarks(self) -> list[str]:
-        """Lines for a person: folders taken as a split, leftovers, links that were not followed."""
-        splits = labels.splits_among(self.keys())
-        renamed = ((name, split) for name, split in splits.items() if name != split)
-        taken = ", ".join(f"{name}/ is taken as {split}" for name, split in sorted(renamed))
-        left_out = leftovers.summary(self.leftovers) if self.leftovers else ""
-        return [f"{self.root}: {line}" for line in (taken, left_out, self._links()) if line]
-
-    def keys(self) -> list[str]:
-        return [file.key for file in self.files]
-
-    def _links(self) -> str:
-        count = len(self.leading_out)
-        if not count:
-            return ""
-        return (
-            f"{count:,} {'links lead' if count > 1 else 'link leads'} out of the folder and "
-            f"{'are' if count > 1 else 'is'} not followed (first: {self.leading_out[0]}); "
-            "--follow-links reads what lies there"
-        )
+from pipeline.store.listing import find_in_store
+from pipeline.tars import Contents
 
 
 def find(
@@ -96,42 +33,13 @@ def find(
     With `indexes`, a folder to keep lists of their contents, tars are folders.
     """
     if isinstance(root, Address):
-        return _find_in_store(root)
+        return find_in_store(root)
     if isinstance(closed, Address):
         closed = None
     listing = Listing(root)
     real_root = root.resolve()
     walk = _Walk(listing, real_root, follow_links, closed.resolve() if closed else None, indexes)
     walk.folder(str(root), "", (str(real_root),))
-    listing.label_folders.discard("")
-    return listing
-
-
-def _find_in_store(root: Address) -> Listing:
-    """As `find`; a store has no links. Programs mark an empty folder by an empty file of its name.
-
-    The stamp is size and etag, which differs when the content does.
-    """
-    listing = Listing(root)
-    entries = sorted(root.entries(), key=lambda entry: entry.name.split("/"))
-    tables = {
-        folder: sources.facts(root / folder)
-        for entry in entries
-        if (folder := entry.name.removesuffix(f"/{sources.NAME}")) != entry.name
-    }
-    for entry in entries:
-        key = "/".join(map(_printable, entry.name.split("/")))
-        folder, _, name = entry.name.rpartition("/")
-        left_out = leftovers.leftover_in(entry.name)
-        if left_out:
-            listing.leftovers[left_out] += 1
-        elif not entry.size and "." not in name:
-            listing.label_folders.add(label_of(f"{key}/"))
-        elif name != sources.NAME:
-            listing.label_folders.add(label_of(key))
-            stamp = f"{entry.size}:{entry.etag}"
-            facts = tables.get(folder, {}).get(name, Facts())
-            listing.files.append(_file(key, str(root / entry.name), stamp, facts))
     listing.label_folders.discard("")
     return listing
 
@@ -157,7 +65,7 @@ class _Walk:
                 leftovers.count(self.listing.leftovers, entry)
             elif entry.name != sources.NAME:
                 facts = known.get(entry.name, Facts())
-                self._entry(entry, prefix + _printable(entry.name), above, facts)
+                self._entry(entry, prefix + printable(entry.name), above, facts)
 
     def _entry(
         self, entry: os.DirEntry[str], key: str, above: tuple[str, ...], facts: Facts
@@ -222,15 +130,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _found(entry: os.DirEntry[str], key: str, facts: Facts) -> Found:
     about = entry.stat()
-    found = _file(key, entry.path, f"{about.st_size}:{about.st_mtime_ns}", facts)
+    found = regular_file(key, entry.path, f"{about.st_size}:{about.st_mtime_ns}", facts)
     return found if stat.S_ISREG(about.st_mode) else found._replace(refusal="not_a_file")
-
-
-def _file(key: str, path: str, stamp: str, facts: Facts) -> Found:
-    """A regular file. Its stamp, which begins with the size, changes with its facts too."""
-    if facts:
-        stamp += f":{short_digest(as_json(facts))}"
-    return Found(key, path, stamp, "" if label_of(key) else "no_label", facts)
 
 
 def _tarred(
@@ -243,24 +144,13 @@ def _tarred(
         if left_out := leftovers.leftover_in(entry.name):
             left[left_out] += 1
         else:
-            member = tars.key_of(key, entry._replace(name=_printable(entry.name)))
+            member = tars.key_of(key, entry._replace(name=printable(entry.name)))
             facts = tars.facts_of(tar.name, entry)
-            file = _file(member, tar.path, f"{entry.size}:{stamp}:{entry.offset}", facts)
+            file = regular_file(member, tar.path, f"{entry.size}:{stamp}:{entry.offset}", facts)
             file = file._replace(inside=(entry.offset, entry.size))
             yield file._replace(refusal=entry.refusal) if entry.refusal else file
     if contents.damage:
         yield Found(key, tar.path, stamp, contents.damage)
-
-
-def _printable(name: str) -> str:
-    """A file name that is no UTF-8 with its odd bytes spelled out, so that it can be recorded;
-    backslashes are doubled where they could be taken for such a spelling.
-    """
-    data = os.fsencode(name)
-    plain = data.decode("utf-8", "ignore").encode() == data
-    if plain and b"\\x" not in data:
-        return name
-    return data.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def without_clashes(found: Iterable[Found]) -> dict[str, Found]:

@@ -11,6 +11,7 @@ import pytest
 from small_files import put
 
 from pipeline import files, leftovers, raw
+from pipeline.listing import Found
 
 
 def refusals(root: Path) -> dict[str, str]:
@@ -117,7 +118,7 @@ def test_of_two_files_that_would_get_one_name_the_second_is_refused() -> None:
     keys = ("a/86483/x.jpg", "a/95239/x.jpg")  # found by trying: their digests begin alike
     assert files.output_name(keys[0]) == files.output_name(keys[1])
     others = ("a/1/x.jpg", "b/95239/x.jpg", "a/86483/y.jpg")
-    found = (raw.Found(key, key, "1:1") for key in (*keys, *others))
+    found = (Found(key, key, "1:1") for key in (*keys, *others))
     refused = {key: one.refusal for key, one in raw.without_clashes(found).items()}
     assert refused == dict.fromkeys((*keys, *others), "") | {keys[1]: "name_clash"}
 

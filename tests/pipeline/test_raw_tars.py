@@ -14,6 +14,7 @@ from small_pipeline import picture, put
 from pipeline import raw
 from pipeline.__main__ import main
 from pipeline.ledger import Ledger
+from pipeline.listing import Found
 
 
 def tar_of(**members: bytes) -> bytes:
@@ -31,7 +32,7 @@ def tar_of_all(members: Iterable[tuple[str, bytes]]) -> bytes:
     return target.getvalue()
 
 
-def found_in(root: Path) -> dict[str, raw.Found]:
+def found_in(root: Path) -> dict[str, Found]:
     listing = raw.find(root, indexes=root.parent / "indexes")
     return raw.without_clashes(listing.files)
 
