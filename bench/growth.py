@@ -46,19 +46,19 @@ def measure(folder: Path, count: int, workers: int) -> dict[str, float]:
     again = run("-m", "pipeline", "lips", *where)
     ledger = (processed / "ledger.sqlite").stat().st_size
     found = {
-        "first": first.seconds,
-        "milliseconds a picture": first.seconds / count * 1e3,
+        "seconds": first.seconds,
+        "CPU milliseconds a picture": first.cpu_seconds / count * 1e3,
         "parent MB": first.alone,
         "all MB": first.megabytes,
         "ledger bytes a picture": ledger / count,
-        "nothing to do": again.seconds,
+        "CPU seconds with nothing to do": again.cpu_seconds,
     }
     if count <= ALONE:
         one = ("--raw", raw, "--processed", folder / "alone", "--workers", 1)
         alone = run("-m", "pipeline", "lips", *one)
         found[f"times as fast with {workers} workers as with one"] = alone.seconds / first.seconds
     fill(raw, count, count + count // NEW)
-    found["1% new"] = run("-m", "pipeline", "lips", *where).seconds
+    found["CPU seconds with 1% new"] = run("-m", "pipeline", "lips", *where).cpu_seconds
     return found
 
 
@@ -68,8 +68,8 @@ def draw(found: dict[int, dict[str, float]], path: Path) -> None:
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     counts = list(found)
-    left.plot(counts, [one["milliseconds a picture"] for one in found.values()], "o-")
-    left.set(ylabel="milliseconds a picture, first run", ylim=(0, None))
+    left.plot(counts, [one["CPU milliseconds a picture"] for one in found.values()], "o-")
+    left.set(ylabel="CPU milliseconds a picture, first run", ylim=(0, None))
     right.plot(counts, [one["parent MB"] for one in found.values()], "o-", label="parent")
     right.plot(counts, [one["all MB"] for one in found.values()], "o-", label="with its workers")
     right.set(ylabel="most memory in MB", ylim=(0, None))

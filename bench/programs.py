@@ -1,7 +1,8 @@
-"""Programs of this project, run as a user runs them: their time and their memory."""
+"""Programs of this project, run as a user runs them: their time, CPU time and memory."""
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import threading
@@ -16,9 +17,13 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Run:
-    """What a program took and printed: its most memory with all that it started, and alone."""
+    """What a program took and printed: its most memory with all that it started, and alone.
+
+    CPU time counts what it started too.
+    """
 
     seconds: float
+    cpu_seconds: float
     megabytes: float
     alone: float
     output: str
@@ -26,7 +31,7 @@ class Run:
 
 def run(*command: object) -> Run:
     """Run this Python with some words. Ends this program where that one fails."""
-    began = time.perf_counter()
+    began, cpu_before = time.perf_counter(), _children_cpu()
     words = [sys.executable, *map(str, command)]
     with (
         subprocess.Popen(
@@ -37,7 +42,14 @@ def run(*command: object) -> Run:
         output, errors = process.communicate()
     if process.returncode:
         raise SystemExit(f"{' '.join(words)} failed: {errors[-2000:]}")
-    return Run(time.perf_counter() - began, peak.megabytes, peak.alone, output)
+    seconds, cpu_seconds = time.perf_counter() - began, _children_cpu() - cpu_before
+    return Run(seconds, cpu_seconds, peak.megabytes, peak.alone, output)
+
+
+def _children_cpu() -> float:
+    """CPU seconds of all processes below this one that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class Peak:

@@ -72,12 +72,9 @@ def kept(ledger: Ledger, stage: str, processed: Path) -> Iterator[tuple[Sample, 
 
 def timed(name: str, home: Path, *words: object) -> Row:
     """One command as a user runs it."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     where = ("--raw", home / "raw", "--processed", home / "processed", "--workers", 0)
     done = run("-m", "pipeline", *words, *where)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Row(name, done.seconds, processor, done.alone)
+    return Row(name, done.seconds, done.cpu_seconds, done.alone)
 
 
 def review(home: Path) -> Iterator[Row]:
