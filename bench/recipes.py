@@ -133,13 +133,19 @@ class Row:
 
 
 def row(recipe: str, trainings: Sequence[Any], labels: Sequence[str]) -> Row:
-    """Figures of a recipe's trainings; macro F1 and ECE are means over the trainings."""
+    """Figures of a recipe's trainings. Macro F1 and ECE are of a seed's folds together (few pictures
+    make the ECE too large), and means over the seeds.
+    """
     answers: dict[int, list[float]] = {}
     figures = []
-    for training in trainings:
-        logits, classes = torch.tensor(training["logits"]), torch.tensor(training["classes"])
+    for seed in sorted({training["seed"] for training in trainings}):
+        folds_of_seed = [training for training in trainings if training["seed"] == seed]
+        places, classes, logits = (
+            torch.cat([torch.tensor(training[name]) for training in folds_of_seed])
+            for name in ("places", "classes", "logits")
+        )
         figures.append(measure(logits, classes, labels))
-        for place, right in zip(training["places"], logits.argmax(1) == classes, strict=True):
+        for place, right in zip(places.tolist(), logits.argmax(1) == classes, strict=True):
             answers.setdefault(place, []).append(float(right))
     shown = sum(training["trained_on"] * training["epochs"] for training in trainings)
     return Row(

@@ -11,7 +11,7 @@ from pipeline.trouble import Usage
 UPPER_LIMIT = 100_000  # of any count or size
 # Passes over the pictures where a recipe gives no epochs; the number of pictures from which on they
 # get fewer; and the fewest steps in all, for small sets.
-PASSES, MANY, FEWEST_STEPS = 48, 8000, 240
+PASSES, MANY, FEWEST_STEPS = 32, 8000, 240
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Recipe:
     """Everything that shapes the weights; the defaults are what most recipes share."""
 
     model: str = "simpleconv3"
-    """The network: simpleconv3, committee, resnet9, resnet11, resnet17, or any of
+    """The network: simpleconv3, committee, resnet8, resnet9, resnet11, resnet17, or any of
     torchvision's by its name."""
     weights: str = "none"
     """What it starts from: none, DEFAULT (torchvision's pretrained), or a file."""
@@ -146,7 +146,7 @@ BEST = Recipe(model="resnet11", epochs=60, input_size=56, resize=64, bfloat16=Tr
 
 RECIPES = {
     # Random crops show a face larger than it is, so prediction looks at the middle of a larger one.
-    "default": Recipe(rotate=0.0, resize=52),
+    "default": Recipe(model="resnet8", rotate=0.0, resize=52),
     # The published loop of the none/smile and four-label jobs, to the letter.
     "classic": replace(PLAIN, epochs=300, batch=64, lr=0.1, schedule="step", resize=64),
     # The published seven-label job: the last layer is replaced.

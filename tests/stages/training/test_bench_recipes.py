@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -63,3 +64,22 @@ def test_the_fastest_recipe_is_taken_that_no_other_surely_beats(bench: ModuleTyp
     assert bench.recommendation("mine", [fast, better]) == (
         "mine: take --recipe best: +5.0% or more over the others"
     )
+
+
+def test_the_calibration_error_is_that_of_all_folds_of_a_seed_together(bench: ModuleType) -> None:
+    # Each answer is sure to 2/3. In one fold all are right, in the other a third: 2/3 in all.
+    def training(fold: int, classes: list[int]) -> dict[str, object]:
+        return {
+            "seed": 0,
+            "places": [3 * fold + place for place in range(3)],
+            "classes": classes,
+            "logits": [[math.log(2), 0.0]] * 3,
+            "trained_on": 3,
+            "epochs": 1,
+            "seconds": 1.0,
+            "cpu_seconds": 1.0,
+        }
+
+    found = bench.row("mine", [training(0, [0, 0, 0]), training(1, [0, 1, 1])], ["a", "b"])
+    assert found.ece == pytest.approx(0, abs=1e-6)
+    assert found.accuracy == pytest.approx(4 / 6)

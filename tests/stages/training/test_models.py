@@ -17,7 +17,7 @@ from torchvision import models as torchvision_models
 from pipeline.trouble import Trouble, Usage
 from stages.training.heads import head_of
 from stages.training.loop import fit
-from stages.training.models import build, committee, resnet9, resnet11, resnet17, simpleconv3
+from stages.training.models import build, committee, resnet8, resnet9, resnet11, resnet17, simpleconv3
 from stages.training.recipes import RECIPES, Recipe
 
 CPU = torch.device("cpu")
@@ -75,7 +75,7 @@ def test_a_committee_answers_with_the_mean_of_its_members_shares() -> None:
 
 
 @pytest.mark.parametrize("side", [32, 47, 64])
-@pytest.mark.parametrize("network", [resnet9, resnet11, resnet17])
+@pytest.mark.parametrize("network", [resnet8, resnet9, resnet11, resnet17])
 def test_residual_networks_take_pictures_of_several_sizes(
     network: Callable[[int], nn.Module], side: int
 ) -> None:
@@ -93,6 +93,16 @@ def test_resnet11_has_a_residual_block_in_each_of_three_stages() -> None:
     )
     total = sum(parameter.numel() for parameter in resnet11(7).parameters())
     assert total == convolution(3, 32) + stages + (256 + 1) * 7 == 1_940_775
+
+
+def test_resnet8_halves_the_picture_in_its_first_convolution() -> None:
+    network, seen, sides = resnet8(7), torch.rand(2, 3, 48, 48), []
+    for layer in network:
+        seen = layer(seen)
+        if seen.ndim == 4:
+            sides.append(tuple(seen.shape[1:]))
+    assert sides == [(16, 24, 24), *2 * [(32, 12, 12)], *2 * [(64, 6, 6)], (64, 1, 1)]
+    assert sum(parameter.numel() for parameter in network.parameters()) == 116_695
 
 
 @pytest.mark.parametrize("hidden", [0, 16])
