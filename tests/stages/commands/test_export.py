@@ -33,7 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("exported")
     labels = ("none", "pouting", "smile")
     put_divided(home / "raw", dict.fromkeys(labels, 24), dict.fromkeys(labels, 6))
-    assert train(home, "--epochs", "6") == 0
+    assert train(home, "--epochs", "6", "--batch", "8") == 0
     assert export(home, "--int8") == 0
     return home
 
