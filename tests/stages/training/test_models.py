@@ -17,7 +17,15 @@ from torchvision import models as torchvision_models
 from pipeline.trouble import Trouble, Usage
 from stages.training.heads import head_of
 from stages.training.loop import fit
-from stages.training.models import build, committee, resnet8, resnet9, resnet11, resnet17, simpleconv3
+from stages.training.models import (
+    build,
+    committee,
+    resnet8,
+    resnet9,
+    resnet11,
+    resnet17,
+    simpleconv3,
+)
 from stages.training.recipes import RECIPES, Recipe
 
 CPU = torch.device("cpu")
