@@ -133,8 +133,8 @@ class Row:
 
 
 def row(recipe: str, trainings: Sequence[Any], labels: Sequence[str]) -> Row:
-    """Figures of a recipe's trainings. Macro F1 and ECE are of a seed's folds together (few pictures
-    make the ECE too large), and means over the seeds.
+    """Figures of a recipe's trainings. Macro F1 and ECE are means over the seeds, each of all folds
+    together: few pictures make the ECE too large.
     """
     answers: dict[int, list[float]] = {}
     figures = []

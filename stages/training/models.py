@@ -51,8 +51,8 @@ def residual_network(
 ) -> nn.Sequential:
     """A residual network for small pictures: logits N×labels from N×3×S×S, S ≥ 16.
 
-    A 3×3 convolution of `stride` makes `first` channels. Each stage then halves the picture, with so
-    many channels and so many residual blocks of two convolutions. `pool` makes one value of each
+    A 3×3 convolution of `stride` makes `first` channels. Each stage then halves the picture, with
+    so many channels and so many residual blocks of two convolutions. `pool` makes one value of each
     channel, for the last layer.
     """
 
