@@ -1,7 +1,8 @@
 """How time, memory and record grow with the number of pictures: 1,000, 10,000, 100,000.
 
-Small portraits, each with other noise, go from a raw folder to mouths; then once more with nothing
-to do, and with one picture in a hundred new. Draws docs/growth.png.
+Small pictures, one face on grounds that differ (or dedupe would drop nearly all), go from a raw
+folder to mouths; then once more with nothing to do, and with one picture in a hundred new. Draws
+docs/growth.png.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from programs import ROOT, run
 from pipeline.pictures import encode
 from stages.demo.portrait import portrait
 
-SIDE = 160
+SIDE, FACE = 240, 110  # pixels of a picture, and of the face in it
 NEW = 100  # one picture in so many
 ALONE = 10_000  # up to so many pictures, one worker is timed too
 
@@ -27,14 +28,17 @@ def fill(raw: Path, start: int, count: int) -> None:
     import cv2
 
     image = portrait()[0][10:220, 115:325]
-    face = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
+    face = cv2.resize(image, (FACE, FACE), interpolation=cv2.INTER_AREA).astype(np.int16)
     for number in range(start, count):
-        chance = np.random.default_rng(number)
-        noise = chance.integers(-6, 7, face.shape, dtype=np.int16) + chance.integers(-20, 21)
+        rng = np.random.default_rng(number)
+        patches = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        picture = cv2.resize(patches, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+        left, top = rng.integers(0, SIDE - FACE + 1, 2)
+        noisy = face + rng.integers(-6, 7, face.shape, np.int16) + rng.integers(-20, 21)
+        picture[top : top + FACE, left : left + FACE] = np.clip(noisy, 0, 255)
         folder = raw / "none" / f"{number // 1000:03d}"
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{number:06d}.jpg"
-        path.write_bytes(encode(np.clip(face + noise, 0, 255).astype(np.uint8), 85))
+        (folder / f"{number:06d}.jpg").write_bytes(encode(picture, 85))
 
 
 def measure(folder: Path, count: int, workers: int) -> dict[str, float]:
@@ -46,6 +50,7 @@ def measure(folder: Path, count: int, workers: int) -> dict[str, float]:
     again = run("-m", "pipeline", "lips", *where)
     ledger = (processed / "ledger.sqlite").stat().st_size
     found = {
+        "mouths": sum(1 for _ in (processed / "lips").rglob("*.jpg")),
         "seconds": first.seconds,
         "CPU milliseconds a picture": first.cpu_seconds / count * 1e3,
         "parent MB": first.alone,
