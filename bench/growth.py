@@ -1,8 +1,7 @@
 """How time, memory and record grow with the number of pictures: 1,000, 10,000, 100,000.
 
 Small pictures, one face on grounds that differ (or dedupe would drop nearly all), go from a raw
-folder to mouths; then once more with nothing to do, and with one picture in a hundred new. Draws
-docs/growth.png.
+folder to mouths; then once more with nothing to do, and with one picture in a hundred new.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from programs import ROOT, run
+from programs import run
 
 from pipeline.pictures import encode
 from stages.demo.portrait import portrait
@@ -89,7 +88,7 @@ def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__)
     flags.add_argument("--counts", type=int, nargs="+", default=[1000, 10_000, 100_000])
     flags.add_argument("--workers", type=int, default=2)
-    flags.add_argument("--figure", type=Path, default=ROOT / "docs" / "growth.png")
+    flags.add_argument("--figure", type=Path, help="a picture of it, for example growth.png")
     chosen = flags.parse_args()
     found = {}
     with tempfile.TemporaryDirectory(prefix="growth-") as folder:
@@ -97,7 +96,8 @@ def main() -> None:
             found[count] = measure(Path(folder, str(count)), count, chosen.workers)
             told = ", ".join(f"{name} {value:,.1f}" for name, value in found[count].items())
             print(f"{count:,} pictures: {told}", flush=True)
-    draw(found, chosen.figure)
+    if chosen.figure:
+        draw(found, chosen.figure)
 
 
 if __name__ == "__main__":
