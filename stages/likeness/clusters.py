@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-import numpy as np
+from collections.abc import Callable, Iterable, Sequence
 
 from stages.likeness.pairs import Pair
 
@@ -35,13 +33,16 @@ def leaders(count: int, pairs: Sequence[Pair], is_copy: Callable[[int, int], boo
     return found
 
 
-def components(count: int, pairs: Sequence[Pair]) -> list[int]:
+def components(count: int, pairs: Iterable[Pair]) -> list[int]:
     """A number for each of `count` pictures, the same for all that pairs link in any way."""
-    if not pairs:
-        return list(range(count))  # most sets: loading scipy takes as long as thirty pictures
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+    linked = list(range(count))  # each to one of its component, the last to itself
 
-    ends = ([pair.better for pair in pairs], [pair.worse for pair in pairs])
-    links = coo_array((np.ones(len(pairs), np.int8), ends), shape=(count, count))
-    return list(map(int, connected_components(links, directed=False)[1]))
+    def last(place: int) -> int:
+        while linked[place] != place:
+            linked[place] = linked[linked[place]]  # halves the way for the next time
+            place = linked[place]
+        return place
+
+    for pair in pairs:
+        linked[last(pair.worse)] = last(pair.better)
+    return [last(place) for place in range(count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,3 +46,15 @@ def test_every_picture_has_a_leader_it_is_linked_to(linked: set[tuple[int, int]]
         assert place != leader or not any(
             found[better] == better for better, worse in linked if worse == place
         )
+
+
+@given(links)
+def test_two_pictures_are_in_one_component_where_links_lead_from_one_to_the_other(
+    linked: set[tuple[int, int]],
+) -> None:
+    numbers = components(12, [Pair(*two, 30) for two in linked])
+    reached = np.eye(12, dtype=int)
+    for one, other in linked:
+        reached[one, other] = reached[other, one] = 1
+    reached = np.linalg.matrix_power(reached, 12) > 0
+    assert (np.equal.outer(numbers, numbers) == reached).all()
