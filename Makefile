@@ -11,7 +11,7 @@ export DLIB_USE_CUDA = OFF
 
 .DEFAULT_GOAL = help
 .DELETE_ON_ERROR:
-.PHONY: help setup doctor collect frames credits clean-data crop-lips split train predict report leaks sheet status sample-data demo reset tensorboard evaluate export serve test test-long bench bench-video bench-serve bench-train check
+.PHONY: help setup doctor collect frames credits clean-data crop-lips split train predict report leaks review sheet status sample-data demo reset tensorboard evaluate export serve test test-long bench bench-video bench-serve bench-train check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
