@@ -45,7 +45,7 @@ class Train:
     seed: int = 0
     """Of the first weights, the order of pictures and their augmentation."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to train; auto takes a GPU where there is one."""
+    """Where to train; auto takes a GPU (cuda) where there is one. mps is Apple's GPU."""
     resume: bool = False
     """Go on with an interrupted run, or lengthen a finished one (with more --epochs)."""
     folds: int = 0

@@ -19,7 +19,8 @@ def device_name(device: torch.device, bfloat16: bool = False) -> str:
     if device.type != "cpu":
         return str(device)
     precision = ", bfloat16" if bfloat16 and has_bfloat16() else ""
-    return f"CPU ({torch.get_num_threads()} threads{precision})"
+    threads = torch.get_num_threads()
+    return f"CPU ({threads} {'threads' if threads > 1 else 'thread'}{precision})"
 
 
 def has_bfloat16() -> bool:
