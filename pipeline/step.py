@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, cast, runtime_checkable
 
@@ -154,7 +155,7 @@ class Step:
         """The text of the tables by file name."""
         return self.stage.describe(decisions) if isinstance(self.stage, WritesTables) else {}
 
-    @property
+    @cached_property
     def keeps_tree(self) -> bool:
         """Whether the stage's folder has a file for each kept picture."""
         return not isinstance(self.stage, Packs) or self.stage.keeps_tree
