@@ -6,7 +6,6 @@ import base64
 from collections.abc import Iterable
 from functools import cache
 
-import cv2
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
@@ -67,6 +66,8 @@ def _grey_square(image: Image) -> NDArray[np.float32]:
     """The picture in grey at SQUARE×SQUARE pixels. A large one is first fitted to sides that can be
     halved to the last pixel, which keeps the mirrored picture's hash the mirrored hash.
     """
+    import cv2
+
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     times = max(1, min(grey.shape) // SQUARE).bit_length() - 1
     height, width = (side >> times << times for side in grey.shape)
@@ -81,6 +82,8 @@ def _grey_square(image: Image) -> NDArray[np.float32]:
 @cache
 def _crop_waves() -> NDArray[np.float32]:
     """CROPS×WAVES×SQUARE: the cosine waves along a line of each crop, reduced to SIDE pixels."""
+    import cv2
+
     places = np.arange(SIDE) + 0.5
     cosines = (2 / SIDE) * np.cos(np.pi / SIDE * np.outer(np.arange(WAVES), places))
     waves = np.zeros((CROPS, WAVES, SQUARE))
