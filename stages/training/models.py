@@ -48,12 +48,13 @@ def residual_network(
     pool: type[nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d] = nn.AdaptiveAvgPool2d,
     dropout: float = 0.2,
     stride: int = 1,
+    grid: int = 1,
 ) -> nn.Sequential:
     """A residual network for small pictures: logits N×labels from N×3×S×S, S ≥ 16.
 
     A 3×3 convolution of `stride` makes `first` channels. Each stage then halves the picture, with
-    so many channels and so many residual blocks of two convolutions. `pool` makes one value of each
-    channel, for the last layer.
+    so many channels and so many residual blocks of two convolutions. Of each channel `pool` makes
+    grid×grid values for the last layer.
     """
 
     def block(before: int, after: int, stride: int = 1) -> nn.Sequential:
@@ -68,13 +69,15 @@ def residual_network(
             Residual(block(channels, channels), block(channels, channels)) for _ in range(blocks)
         ]
         before = channels
-    layers += [pool(1), nn.Flatten(), nn.Dropout(dropout)]
-    return nn.Sequential(*layers, nn.Linear(before, labels))
+    layers += [pool(grid), nn.Flatten(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers, nn.Linear(before * grid**2, labels))
 
 
 def resnet8(labels: int) -> nn.Sequential:
-    """Halves the picture at once, so it is small and fast: 117,000 weights."""
-    return residual_network(labels, 16, ((32, 1), (64, 1)), stride=2)
+    """Halves the picture at once, so it is fast, and answers by what it sees in each ninth of it:
+    faces and mouths lie in the middle of their crops. 120,000 weights.
+    """
+    return residual_network(labels, 16, ((32, 1), (64, 1)), stride=2, grid=3)
 
 
 def resnet9(labels: int) -> nn.Sequential:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,7 @@ def test_wrong_usage(
             80,
         ),
         (RECIPES["best"], 64),
+        (replace(RECIPES["default"], input_size=60, resize=64), 50),
         (Recipe(model="alexnet", input_size=64, resize=72, head_hidden=8), 48),
     ],
     ids=lambda value: value.model if isinstance(value, Recipe) else "",

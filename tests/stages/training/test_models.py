@@ -109,8 +109,8 @@ def test_resnet8_halves_the_picture_in_its_first_convolution() -> None:
         seen = layer(seen)
         if seen.ndim == 4:
             sides.append(tuple(seen.shape[1:]))
-    assert sides == [(16, 24, 24), *2 * [(32, 12, 12)], *2 * [(64, 6, 6)], (64, 1, 1)]
-    assert sum(parameter.numel() for parameter in network.parameters()) == 116_695
+    assert sides == [(16, 24, 24), *2 * [(32, 12, 12)], *2 * [(64, 6, 6)], (64, 3, 3)]
+    assert sum(parameter.numel() for parameter in network.parameters()) == 116_695 + 8 * 64 * 7
 
 
 @pytest.mark.parametrize("hidden", [0, 16])
