@@ -160,13 +160,25 @@ def remove(root: Place, folder: str, paths: Iterable[str]) -> None:
     if isinstance(root, Address):
         in_parallel(lambda path: (root / path).unlink(missing_ok=True), paths)
         return
+    folders: set[Path] = set()
     for path in paths:
         file = root / path
         file.unlink(missing_ok=True)
-        for parent in file.parents:
-            if parent == root / folder or not parent.is_dir() or any(parent.iterdir()):
-                break
-            parent.rmdir()
+        folders.add(file.parent)
+    for parent in folders:
+        _remove_empty(parent, root / folder)
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    """Remove a folder and those around it, below `top`, as far as they are empty."""
+    while folder != top:
+        try:
+            folder.rmdir()
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                raise
+            return
+        folder = folder.parent
 
 
 def is_full(error: Exception) -> bool:

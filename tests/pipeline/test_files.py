@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,27 @@ def test_model_files_are_told_apart_by_both_ends_and_size(tmp_path: Path) -> Non
     known = [files.identity(put(tmp_path / str(i), data)) for i, data in enumerate(variants)]
     assert len(set(known)) == len(variants)
     assert files.identity(put(tmp_path / "again", base)) == known[0]
+
+
+def test_folders_that_are_left_empty_go_with_their_files(tmp_path: Path) -> None:
+    gone = ["lips/train/smile/a.jpg", "lips/train/smile/b.jpg", "lips/val/none/c.jpg"]
+    for name in (*gone, "lips/val/smile/d.jpg"):
+        put(tmp_path / name, b"")
+    files.remove(tmp_path, "lips", [*gone, "lips/test/none/never there.jpg"])
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
+    assert left == ["lips", "lips/val", "lips/val/smile", "lips/val/smile/d.jpg"]
+    files.remove(tmp_path, "lips", ["lips/val/smile/d.jpg"])
+    assert list(tmp_path.rglob("*")) == [tmp_path / "lips"]
+
+
+def test_a_folder_is_not_listed_for_each_file_that_goes(tmp_path: Path) -> None:
+    names = [f"lips/none/{number}.jpg" for number in range(20)]
+    for name in names:
+        put(tmp_path / name, b"")
+    listed = []
+    sys.addaudithook(
+        lambda event, _: listed.append(event) if event in ("os.listdir", "os.scandir") else None
+    )
+    files.remove(tmp_path, "lips", names[1:])
+    assert len(listed) <= 1
+    assert list(tmp_path.rglob("*.jpg")) == [tmp_path / names[0]]
