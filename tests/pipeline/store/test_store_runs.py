@@ -111,7 +111,7 @@ def test_training_from_a_store_leaves_there_what_it_leaves_in_a_folder_and_is_no
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = contents(bucket / "raw")
-    done = pipeline(*words("train", workers=2), "--epochs", "1", "--model", "simpleconv3")
+    done = pipeline(*words("train", workers=2), "--epochs", "1")
     assert f"model in {bucket}/processed/runs/default;" in done.stdout
     assert state(bucket, tmp_path) == expected and contents(bucket / "raw") == before
     names = contents(bucket / "processed").keys()

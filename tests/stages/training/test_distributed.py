@@ -26,7 +26,11 @@ from stages.training.state import NO_RECORD
 TRAIN, VAL = {"none": 23, "openmouth": 18}, {"none": 7, "openmouth": 6}
 SEED = 1
 BATCHES = ("--epochs", "2", "--batch", "13")  # 13, 13, 13, 2
-RECIPE = (*BATCHES, "--optimizer", "sgd", "--lr", "0.02", "--seed", str(SEED), "--name", "run")
+RECIPE = (
+    *BATCHES,
+    *("--model", "simpleconv3"),  # no dropout, which each process draws for itself
+    *("--optimizer", "sgd", "--lr", "0.02", "--seed", str(SEED), "--name", "run"),
+)
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
 PLAIN: dict[str, Any] = {"epochs": 2, "batch": 13, "optimizer": "sgd", "lr": 0.02}

@@ -62,7 +62,7 @@ def test_a_finished_run_takes_its_name_and_leaves_nothing_beside(home: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        (("--lr", "0.01"), "lr 0.002 → 0.01"),
+        (("--lr", "0.01"), "lr 0.003 → 0.01"),
         (("--epochs", "1"), "epochs 2 → 1"),
         (("--seed", "3", "--flip", "0"), "flip 0.5 → 0.0, seed 0 → 3"),
     ],
