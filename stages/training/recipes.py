@@ -157,7 +157,7 @@ RECIPES = {
     "alexnet": replace(
         TRANSFER, model="alexnet", head_hidden=1000, epochs=8, lr=0.003, resize=255, rotate=30.0
     ),
-    # About 14 CPU minutes for 3,000 pictures on a processor with AMX, 28 without (docs/training.md).
+    # About 14 CPU minutes for 3,000 pictures with AMX, 28 without (docs/training.md).
     "best": BEST,
     # For a GPU and tens of thousands of pictures, from nothing.
     "large": replace(
