@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from pipeline.union_find import UnionFind
 from stages.likeness.pairs import Pair
 
 
@@ -35,14 +36,7 @@ def leaders(count: int, pairs: Sequence[Pair], is_copy: Callable[[int, int], boo
 
 def components(count: int, pairs: Iterable[Pair]) -> list[int]:
     """A number for each of `count` pictures, the same for all that pairs link in any way."""
-    linked = list(range(count))  # each to one of its component, the last to itself
-
-    def last(place: int) -> int:
-        while linked[place] != place:
-            linked[place] = linked[linked[place]]  # halves the way for the next time
-            place = linked[place]
-        return place
-
+    linked = UnionFind[int]()
     for pair in pairs:
-        linked[last(pair.worse)] = last(pair.better)
-    return [last(place) for place in range(count)]
+        linked.join((pair.better, pair.worse))
+    return [linked.first(place) for place in range(count)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.sample import Sample
 from pipeline.tables import plain_text
+from pipeline.union_find import UnionFind
 
 COLUMNS = ["key", "group"]
 
@@ -65,7 +66,7 @@ def together(
     that look alike). Groups that share a picture are one.
     """
     expression = compiled(group_by)
-    names = _Names()
+    names = UnionFind[tuple[str, str]]()
     for sample in samples:
         shared = (
             ("group", sample.facts.get("group", "") if near else ""),
@@ -74,28 +75,7 @@ def together(
             ("table", table.get(sample.key, "")),
         )
         names.join([("key", sample.key), *(name for name in shared if name[1])])
-    groups: dict[object, list[Sample]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     for sample in sorted(samples, key=lambda sample: sample.key):
         groups[names.first(("key", sample.key))].append(sample)
     return list(groups.values())
-
-
-class _Names:
-    """Sets of names that are joined step by step (union-find)."""
-
-    def __init__(self) -> None:
-        self._above: dict[object, object] = {}
-
-    def first(self, name: object) -> object:
-        """The name that stands for the set of this one."""
-        above = self._above.setdefault(name, name)
-        while above != name:
-            self._above[name] = self._above[above]  # halves the way for the next time
-            name, above = above, self._above[above]
-        return name
-
-    def join(self, names: Iterable[object]) -> None:
-        """Make one set of the sets of all these names."""
-        firsts = [self.first(name) for name in names]
-        for first in firsts:
-            self._above[self.first(first)] = self.first(firsts[0])
