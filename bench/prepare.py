@@ -32,10 +32,13 @@ from stages.face.crop import overlap
 
 ROOT = Path(__file__).parent.parent
 PARTS = {  # functions that share nothing, by file and name
+    "start-up": [("settings.py", "resolve")],
     "decode": [
+        ("reading.py", "_open"),
         ("pictures.py", "decode"),
         ("ImageFile.py", "load"),
         ("~", "<method 'get_next' of 'WebPAnimDecoder' objects>"),
+        ("colour.py", "to_rgb"),
     ],
     "Haar": [("haar_search.py", "_search")],
     "BlazeFace": [("blazeface.py", "__call__")],
@@ -43,6 +46,7 @@ PARTS = {  # functions that share nothing, by file and name
     "dlib": [("landmarks.py", "upright_landmarks"), ("landmarks.py", "find_landmarks")],
     "reducing": [("closeup.py", "__init__")],
     "recognition": [("hashes.py", "recognition")],
+    "cut": [("crop.py", "cut")],
     "encode": [("pictures.py", "encode")],
     "write": [("files.py", "write"), ("files.py", "link"), ("~", "<built-in method posix.sync>")],
     "ledger": [

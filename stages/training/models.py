@@ -117,6 +117,16 @@ def committee(labels: int) -> Committee:
     return Committee(*(simpleconv3(labels) for _ in range(5)))
 
 
+def resnet_pair(labels: int) -> Committee:
+    """Two residual networks that err on different pictures: one keeps every pixel in its first
+    layers, the other halves the picture at once and has more channels. 3 million weights.
+    """
+    return Committee(
+        residual_network(labels, 24, ((48, 1), (96, 1), (192, 1)), dropout=0.5),
+        residual_network(labels, 32, ((64, 1), (128, 1), (256, 1)), dropout=0.5, stride=2),
+    )
+
+
 OWN: dict[str, Callable[[int], nn.Module]] = {
     "simpleconv3": simpleconv3,
     "committee": committee,
@@ -124,6 +134,7 @@ OWN: dict[str, Callable[[int], nn.Module]] = {
     "resnet9": resnet9,
     "resnet11": resnet11,
     "resnet17": resnet17,
+    "resnet_pair": resnet_pair,
 }
 
 

@@ -19,8 +19,8 @@ class Recipe:
     """Everything that shapes the weights; the defaults are what most recipes share."""
 
     model: str = "simpleconv3"
-    """The network: simpleconv3, committee, resnet8, resnet9, resnet11, resnet17, or any of
-    torchvision's by its name."""
+    """The network: simpleconv3, committee, resnet8, resnet9, resnet11, resnet17, resnet_pair, or
+    any of torchvision's by its name."""
     weights: str = "none"
     """What it starts from: none, DEFAULT (torchvision's pretrained), or a file."""
     freeze: bool = False
@@ -140,9 +140,9 @@ TRANSFER = replace(
     resize=256,
     normalization="imagenet",
 )
-# A larger network, more pixels, and more passes. Training crops show a face larger than it is, so
+# Larger networks, more pixels, and more passes. Training crops show a face larger than it is, so
 # prediction looks at the middle of a larger one too.
-BEST = Recipe(model="resnet11", epochs=60, input_size=56, resize=64, bfloat16=True)
+BEST = Recipe(model="resnet_pair", epochs=50, input_size=56, resize=64, erase=0.25, bfloat16=True)
 
 RECIPES = {
     # Random crops show a face larger than it is, so prediction looks at the middle of a larger one.
@@ -157,7 +157,7 @@ RECIPES = {
     "alexnet": replace(
         TRANSFER, model="alexnet", head_hidden=1000, epochs=8, lr=0.003, resize=255, rotate=30.0
     ),
-    # About 14 CPU minutes for 3,000 pictures with AMX, 28 without (docs/training.md).
+    # Ten minutes on two cores for 3,000 pictures (docs/training.md).
     "best": BEST,
     # For a GPU and tens of thousands of pictures, from nothing.
     "large": replace(

@@ -176,8 +176,9 @@ def test_gradients_lie_as_the_weights_do() -> None:
         assert parameter.grad is not None and parameter.grad.stride() == parameter.stride()
 
 
-def test_large_trains_in_small_on_a_cpu() -> None:
-    recipe = replace(RECIPES["large"], epochs=2, batch=4, input_size=32, resize=32)
+@pytest.mark.parametrize("name", ["best", "large"])
+def test_the_large_recipes_train_in_small_on_a_cpu(name: str) -> None:
+    recipe = replace(RECIPES[name], epochs=2, batch=4, input_size=32, resize=32)
     record = Kept()
     state = fit(recipe, 0, crops((5, 5)), crops((2, 2), 1), TWO, CPU, record)
     assert state.epoch == 2 and all(math.isfinite(row["data/valloss"]) for row in record.numbers)

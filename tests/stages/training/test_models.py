@@ -24,6 +24,7 @@ from stages.training.models import (
     resnet9,
     resnet11,
     resnet17,
+    resnet_pair,
     simpleconv3,
 )
 from stages.training.recipes import RECIPES, Recipe
@@ -83,7 +84,7 @@ def test_a_committee_answers_with_the_mean_of_its_members_shares() -> None:
 
 
 @pytest.mark.parametrize("side", [32, 47, 64])
-@pytest.mark.parametrize("network", [resnet8, resnet9, resnet11, resnet17])
+@pytest.mark.parametrize("network", [resnet8, resnet9, resnet11, resnet17, resnet_pair])
 def test_residual_networks_take_pictures_of_several_sizes(
     network: Callable[[int], nn.Module], side: int
 ) -> None:
@@ -111,6 +112,17 @@ def test_resnet8_halves_the_picture_in_its_first_convolution() -> None:
             sides.append(tuple(seen.shape[1:]))
     assert sides == [(16, 24, 24), *2 * [(32, 12, 12)], *2 * [(64, 6, 6)], (64, 3, 3)]
     assert sum(parameter.numel() for parameter in network.parameters()) == 116_695 + 8 * 64 * 7
+
+
+def test_the_resnet_pair_looks_at_every_pixel_and_at_the_picture_halved() -> None:
+    pair = resnet_pair(7)
+    sides = [
+        tuple(next(member.children())(torch.rand(2, 3, 56, 56)).shape[1:])
+        for member in pair.members
+    ]
+    assert sides == [(24, 56, 56), (32, 28, 28)]
+    counts = [sum(value.numel() for value in member.parameters()) for member in pair.members]
+    assert counts == [1_092_703, 1_940_775]
 
 
 @pytest.mark.parametrize("hidden", [0, 16])
