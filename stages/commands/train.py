@@ -181,9 +181,10 @@ class Train:
 
     def _train(self, context: Context, world: World) -> int:
         from stages.training.devices import device_name, device_of
-        from stages.training.loop import end_of, fit
+        from stages.training.loop import fit
         from stages.training.record import RunFolder
         from stages.training.result import judge, saver
+        from stages.training.schedule import end_of
 
         run, plan, device = self._run(context), self.plan(context), device_of(self.device)
         tell = print if world.writes else _silent

@@ -23,8 +23,9 @@ from stages.training.devices import autocast
 from stages.training.distributed import ONE_PROCESS, World
 from stages.training.heads import freeze, train_mode
 from stages.training.models import build
-from stages.training.optimizer import Optimizer, learning_rate
+from stages.training.optimizer import Optimizer
 from stages.training.recipes import Recipe
+from stages.training.schedule import end_of, learning_rate, progress_of, settle
 from stages.training.state import NO_RECORD, Numbers, Record, State
 from stages.training.stream import Batches, TrainingSet, batches_of
 from stages.training.validation import Validation
@@ -32,10 +33,6 @@ from stages.training.validation import Validation
 # A loss over this many times that of guessing means that the learning rate is too high. For
 # validation the limit is higher, because batch norm's averages lag behind in the first epochs.
 EXPLODED = {"data/trainloss": ("the loss", 10), "data/valloss": ("the validation loss", 100)}
-
-# After so many epochs in a row that get all validation pictures and this share of the (changed)
-# training pictures right, the schedule runs so many times as fast to its end.
-SETTLED, LEARNT, HASTE = 5, 0.995, 4
 
 
 def fit(
@@ -90,7 +87,7 @@ def fit(
         )
         if better:
             state.best = numbers
-        _settle(state, numbers, recipe)
+        settle(state, numbers, recipe)
 
         # Keep.
         if world.writes:
@@ -137,7 +134,7 @@ def _epoch(model: nn.Module, state: State, prefetch: Batches, bar: tqdm[Any]) ->
     seen = 0
     steps, batches = prefetch.epoch()
     for step, (pictures, target, whole) in enumerate(batches):
-        rate = learning_rate(recipe, state.epoch, _progress_of(state, step / steps))
+        rate = learning_rate(recipe, state.epoch, progress_of(state, step / steps))
         with autocast(source.device, recipe.bfloat16):
             logits = model(pictures).float()
         losses = _losses(logits, target, source, recipe)
@@ -157,30 +154,6 @@ def _epoch(model: nn.Module, state: State, prefetch: Batches, bar: tqdm[Any]) ->
         "data/trainacc": accuracy,
         "lr": rate,
     }
-
-
-def end_of(state: State, recipe: Recipe) -> int:
-    """The epoch that is the last, as things stand."""
-    if state.hurries_from is None:
-        return recipe.epochs
-    return state.hurries_from + math.ceil((recipe.epochs - state.hurries_from) / HASTE)
-
-
-def _progress_of(state: State, share: float) -> float:
-    """How far the schedule has come, in epochs, after a share of the next one."""
-    epoch = state.epoch + share
-    return (
-        epoch if state.hurries_from is None else epoch + (HASTE - 1) * (epoch - state.hurries_from)
-    )
-
-
-def _settle(state: State, numbers: Numbers, recipe: Recipe) -> None:
-    """Let the rest of a one-cycle schedule run faster once there is nothing left to gain."""
-    perfect = numbers["data/trainacc"] >= LEARNT and numbers.get("data/valacc", 1.0) == 1.0
-    state.perfect_epochs = state.perfect_epochs + 1 if perfect else 0
-    settled = state.perfect_epochs >= SETTLED and recipe.schedule == "one_cycle"
-    if settled and state.hurries_from is None:
-        state.hurries_from = state.epoch
 
 
 def _losses(logits: Tensor, target: Tensor, source: BatchSource, recipe: Recipe) -> Tensor:

@@ -1,29 +1,13 @@
-"""The optimizer and its learning rate."""
+"""The optimizer."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor, nn
 
 from stages.training.recipes import Recipe
 
-WARM = 0.3  # share of a one-cycle run in which the learning rate rises
-FIRST, LAST = 1 / 25, 1e-4  # where it starts and ends, as shares of its peak
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam (Kingma and Ba 2015)
-
-
-def learning_rate(recipe: Recipe, epoch: int, progress: float) -> float:
-    """The rate in epoch `epoch` (from 0); `progress` counts epochs with fractions."""
-    if recipe.schedule == "constant":
-        return recipe.lr
-    if recipe.schedule == "step":
-        return recipe.lr * recipe.step_gamma ** (epoch // recipe.step_epochs)
-    share = min(1.0, progress / recipe.epochs)
-    # One cycle on cosines: `way` runs from 0 to 1 as the rate rises, then from 1 to 0.
-    low, way = (FIRST, share / WARM) if share < WARM else (LAST, (1 - share) / (1 - WARM))
-    return recipe.lr * (low + (1 - low) * (1 - math.cos(math.pi * way)) / 2)
 
 
 class Optimizer:

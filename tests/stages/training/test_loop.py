@@ -17,10 +17,10 @@ from stages.training.augment import apply
 from stages.training.augmentation import centre, draw
 from stages.training.batches import BatchSource
 from stages.training.data import Crops
-from stages.training.loop import HASTE, LEARNT, SETTLED, end_of, fit
+from stages.training.loop import fit
 from stages.training.models import simpleconv3
-from stages.training.optimizer import WARM, learning_rate
 from stages.training.recipes import RECIPES, Recipe
+from stages.training.schedule import HASTE, LEARNT, SETTLED, WARM, end_of, learning_rate
 from stages.training.state import State
 from stages.training.validation import logits_of
 
