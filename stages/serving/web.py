@@ -77,8 +77,13 @@ class _Server(uvicorn.Server):
     """A server that ends without a word while uploads are under way.
 
     uvicorn's own limit (`timeout_graceful_shutdown`) prints a message, cancels requests and
-    leaves their connections open.
+    leaves their connections open. Its own handlers of signals are set only inside the event loop;
+    a Ctrl-C just before can end asyncio with CancelledError.
     """
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        with self.capture_signals():
+            super().run(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().call_later(GRACE, self._cut)

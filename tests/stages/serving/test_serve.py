@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,7 @@ from contextlib import closing
 from http.client import HTTPConnection, HTTPResponse
 from io import BytesIO
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import jsonschema
@@ -21,10 +24,11 @@ import pytest
 from conftest import ROOT, SHARED, Command
 from PIL import Image as Pillow
 from served import LABELS, Served, portrait_file, serving, small_model
+from starlette.applications import Starlette
 
 from stages.predict.predictor import Predictor
 from stages.serving.service import REFUSALS, WAITING
-from stages.serving.web import HEADERS, PAGE
+from stages.serving.web import HEADERS, PAGE, http_server
 
 API = json.loads((PAGE / "openapi.json").read_text(encoding="utf-8"))
 PIXELS = 1_000_000  # the server's limit here; the portrait has a quarter of it
@@ -251,6 +255,36 @@ def test_the_server_ends_while_uploads_are_under_way(
         server.process.send_signal(signal.SIGINT)
         output, errors = server.process.communicate(timeout=30)
     assert (server.process.returncode, output, errors) == (0, "serve: ended\n", "")
+
+
+def test_an_interrupt_before_the_event_loop_runs_ends_the_server() -> None:
+    moment = 1
+    while not runs_before_interrupt(moment):
+        moment += 1
+    assert moment > 10
+
+
+def runs_before_interrupt(moment: int) -> bool:
+    """Press Ctrl-C at call or return number `moment` of a server's start, or when it runs."""
+    files = {module.__file__ for module in (asyncio.runners, signal)}
+    left = moment
+    runs = False
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal left, runs
+        left -= frame.f_code.co_filename in files
+        runs = asyncio._get_running_loop() is not None
+        if left == 0 or runs:
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGINT)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(KeyboardInterrupt):
+        sys.setprofile(count)
+        try:
+            http_server(Starlette()).run(sockets=[listener])
+        finally:
+            sys.setprofile(None)
+    return runs
 
 
 def test_a_port_that_is_taken_says_so(pipeline: Command, tmp_path: Path) -> None:
