@@ -278,12 +278,14 @@ def runs_before_interrupt(moment: int) -> bool:
             sys.setprofile(None)
             signal.raise_signal(signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has none
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(KeyboardInterrupt):
         sys.setprofile(count)
         try:
             http_server(Starlette()).run(sockets=[listener])
         finally:
             sys.setprofile(None)
+            signal.signal(signal.SIGINT, before)
     return runs
 
 
