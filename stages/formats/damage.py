@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.sample import Reject
 from stages.formats import memory
+from stages.formats.quiet import warnings_of_this_thread
 
 COMPLAINTS = (
     *(OSError, ValueError, SyntaxError, RuntimeError, EOFError, TypeError, LookupError),
@@ -26,8 +26,7 @@ def decoding(data: bytes) -> Iterator[None]:
     Raises Reject (`truncated`, `corrupt`), or MemoryError where memory was what it lacked.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings_of_this_thread():
             yield
     except COMPLAINTS as error:
         if memory.lacked(error):

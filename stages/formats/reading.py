@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-import warnings
 from contextlib import suppress
 from functools import cache
 
@@ -13,6 +12,7 @@ from PIL import UnidentifiedImageError
 
 from pipeline.sample import Image, Reject
 from stages.formats import damage, depth, frames, jpeg, memory, png, signatures
+from stages.formats.quiet import warnings_of_this_thread
 
 DECODERS = (
     *("AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF"),
@@ -166,13 +166,14 @@ def orientation(picture: Pillow.Image) -> int | None:
     Decoders that turn the picture themselves (TIFF, HEIF) have taken the tag out by then.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
+        with warnings_of_this_thread() as warned:
             exif = picture.getexif()
             if picture.info.get("exif"):
                 Pillow.Exif().load(picture.info["exif"])
             value = exif.get(0x0112, 1)
     except Exception:  # malformed EXIF raises nearly anything; the picture itself is fine
+        return None
+    if warned:
         return None
     if not value:
         return 1

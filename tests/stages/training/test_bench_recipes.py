@@ -24,6 +24,11 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("recipes")
 
 
+@pytest.fixture
+def figures(bench: ModuleType) -> ModuleType:
+    return importlib.import_module("recipe_figures")
+
+
 def test_recipes_are_compared_on_a_folder_and_what_is_done_is_kept(
     bench: ModuleType,
     tmp_path: Path,
@@ -49,24 +54,24 @@ def test_recipes_are_compared_on_a_folder_and_what_is_done_is_kept(
     assert capsys.readouterr().out.splitlines()[-3:] == first[-3:]
 
 
-def row(bench: ModuleType, recipe: str, right: int, seconds: float, of: int = 400) -> object:
+def row(figures: ModuleType, recipe: str, right: int, seconds: float, of: int = 400) -> object:
     answers = {place: float(place < right) for place in range(of)}
-    return bench.Row(recipe, answers, 0.9, 0.02, seconds, seconds, 1000.0)
+    return figures.Row(recipe, answers, 0.9, 0.02, seconds, seconds, 1000.0)
 
 
-def test_the_fastest_recipe_is_taken_that_no_other_surely_beats(bench: ModuleType) -> None:
-    fast, slow = row(bench, "default", 360, 10), row(bench, "best", 362, 100)
-    assert bench.recommendation("mine", [fast, slow]) == (
+def test_the_fastest_recipe_is_taken_that_no_other_surely_beats(figures: ModuleType) -> None:
+    fast, slow = row(figures, "default", 360, 10), row(figures, "best", 362, 100)
+    assert figures.recommendation("mine", [fast, slow]) == (
         "mine: take --recipe default; best is not surely better (+0.5% ± 0.7%) and takes 10.0 "
         "times as long"
     )
-    better = row(bench, "best", 380, 100)
-    assert bench.recommendation("mine", [fast, better]) == (
+    better = row(figures, "best", 380, 100)
+    assert figures.recommendation("mine", [fast, better]) == (
         "mine: take --recipe best: +5.0% or more over the others"
     )
 
 
-def test_the_calibration_error_is_that_of_all_folds_of_a_seed_together(bench: ModuleType) -> None:
+def test_the_calibration_error_is_that_of_all_folds_of_a_seed_together(figures: ModuleType) -> None:
     # Each answer is sure to 2/3. In one fold all are right, in the other a third: 2/3 in all.
     def training(fold: int, classes: list[int]) -> dict[str, object]:
         return {
@@ -80,6 +85,6 @@ def test_the_calibration_error_is_that_of_all_folds_of_a_seed_together(bench: Mo
             "cpu_seconds": 1.0,
         }
 
-    found = bench.row("mine", [training(0, [0, 0, 0]), training(1, [0, 1, 1])], ["a", "b"])
+    found = figures.row("mine", [training(0, [0, 0, 0]), training(1, [0, 1, 1])], ["a", "b"])
     assert found.ece == pytest.approx(0, abs=1e-6)
     assert found.accuracy == pytest.approx(4 / 6)
