@@ -21,7 +21,10 @@ _found: ContextVar[list[str] | None] = ContextVar("found", default=None)
 
 @contextmanager
 def warnings_of_this_thread() -> Iterator[list[str]]:
-    """The warnings from within, as they come. Those of other threads are shown as ever."""
+    """A list to which each warning from within the block is added, as it comes.
+
+    Warnings of threads that are in no such block are shown.
+    """
     global _inside
     with _lock:
         if not _inside:
@@ -40,6 +43,7 @@ def warnings_of_this_thread() -> Iterator[list[str]]:
 
 
 def _change() -> None:
+    """Until `_changed` is closed, each warning goes to the list of its own thread."""
     _changed.enter_context(warnings.catch_warnings())
     warnings.simplefilter("always")
     warnings.simplefilter("ignore", ResourceWarning)  # Python's own, at any moment of any thread

@@ -77,11 +77,15 @@ class _Server(uvicorn.Server):
     """A server that ends without a word while uploads are under way.
 
     uvicorn's own limit (`timeout_graceful_shutdown`) prints a message, cancels requests and
-    leaves their connections open. Its own handlers of signals are set only inside the event loop;
-    a Ctrl-C just before can end asyncio with CancelledError.
+    leaves their connections open.
     """
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal comes; after a Ctrl-C, raises KeyboardInterrupt when all is closed.
+
+        uvicorn handles signals only once the event loop runs. A Ctrl-C shortly before that can end
+        asyncio with CancelledError, so signals are handled from here on.
+        """
         with self.capture_signals():
             super().run(sockets)
 

@@ -37,7 +37,6 @@ def test_several_threads_read_as_one_does(tmp_path: Path) -> None:
         "turned.jpg": saved(PICTURE, "JPEG", exif=turned),
         "bad.jpg": with_exif(saved(PICTURE, "JPEG"), b"II*\0\xff\xff\xff\x7f"),
     }
-
     files = [put(tmp_path / name, data) for name, data in pictures.items()]
 
     def facts(file: Path) -> Facts:
@@ -47,7 +46,7 @@ def test_several_threads_read_as_one_does(tmp_path: Path) -> None:
     filters = list(warnings.filters)
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(facts, files * 40)) == alone * 40
-    assert (warnings.filters == filters) is True
+    assert warnings.filters == filters
 
 
 def test_a_file_that_python_closes_meanwhile_is_no_complaint_of_the_decoder(tmp_path: Path) -> None:
